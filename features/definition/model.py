@@ -1,0 +1,296 @@
+"""The use case, normalised: frozen values with every default filled in and every name resolved.
+
+Nothing here reads YAML. `features.definition.normalise` makes these values, everything else takes them.
+Times are integers in the definition's *time unit*: milliseconds since the epoch, or steps of the
+sequence where the use case has no clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Literal, TypeAlias
+
+from features.expression import Expression
+
+Task: TypeAlias = Literal["binary", "multiclass", "regression"]
+FieldType: TypeAlias = Literal["string", "float64", "int64", "bool", "timestamp"]
+TimeUnit: TypeAlias = Literal["iso8601", "s", "ms", "us"]
+Missing: TypeAlias = Literal["reject", "stamp", "allow"]
+OutOfRange: TypeAlias = Literal["reject", "stamp", "clip"]
+
+LABEL_COLUMN = "label"
+"""The name of the label in aggregates and in label rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of the event as it arrives."""
+
+    name: str
+    type: FieldType
+    personal: bool = False
+    minimum: float | None = None
+    maximum: float | None = None
+    missing: Missing = "stamp"
+    out_of_range: OutOfRange = "stamp"
+
+
+@dataclass(frozen=True, slots=True)
+class EventTime:
+    """Where an event's time stands. Exactly one of `unit` and `per` is set."""
+
+    field: str
+    unit: TimeUnit | None
+    """How a clock time is written; None under sequence time."""
+    per: str | None
+    """The field that names the unit whose events are counted; None under clock time."""
+
+    @property
+    def is_sequence(self) -> bool:
+        return self.per is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """Something events belong to. Its key is the text of its fields."""
+
+    name: str
+    fields: tuple[str, ...]
+    is_topic_key: bool
+    """Whether the events topic is keyed by it; exactly one entity is, the first of the file."""
+
+
+class RowKind(str, Enum):
+    """The two kinds of rows an entity may have in the online store."""
+
+    EVENTS = "e"
+    LABELS = "l"
+
+
+@dataclass(frozen=True, slots=True)
+class RowSchema:
+    """The values that the entries of one entity's rows keep, in the order of the codec.
+
+    A column is a field's name, the text of a `where` expression (kept as 0, 1 or NaN), or ``label``.
+    String fields are kept as a 52-bit hash, which tells values apart but not what they were.
+    """
+
+    entity: str
+    kind: RowKind
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """How far a window reaches back: a length in the time unit, or a number of events."""
+
+    kind: Literal["time", "events"]
+    length: int
+    text: str
+    """As it stands in generated names: ``7d``, ``30_events``, ``50``."""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldFeature:
+    """A field taken as it is."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SqlFeature:
+    """A scalar expression over fields and earlier features."""
+
+    name: str
+    expression: Expression
+
+
+AggregateFunction: TypeAlias = Literal[
+    "count", "sum", "mean", "min", "max", "std", "distinct_count", "first", "last", "time_since_last"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowFeature:
+    """One aggregate over one window: entries with event time in (t - delay - span, t - delay]."""
+
+    name: str
+    entity: str
+    kind: RowKind
+    function: AggregateFunction
+    column: str | None
+    """What is aggregated; None for `count` and `time_since_last` of entries."""
+    span: Span
+    delay: int
+    where: str | None
+    """The row column that holds the condition; None keeps every entry."""
+    include_current: bool
+    """Whether the event itself is in the window; only possible with no delay."""
+    empty: float
+    """The value of an empty window; NaN is missing."""
+    std_of_one: float = 0.0
+    """The standard deviation of a single value: 0 or NaN."""
+
+
+Feature: TypeAlias = FieldFeature | SqlFeature | WindowFeature
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLabel:
+    """A label that comes as a record of the labels topic, or as a column of the history."""
+
+    field: str
+    delay: int
+    """How long after the event the label becomes visible, in the time unit."""
+    absent: float | None
+    """What no label by then means; None leaves the event out of training."""
+    classes: tuple[str, ...]
+    """The classes of a multiclass task in the order of the probabilities; else empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedLabel:
+    """A label made of later events of the topic's entity: how far away its end, or a condition, is."""
+
+    condition: Expression | None
+    """The event that ends the count; None is the entity's last event (`end_of_entity`)."""
+    unit: Literal["events", "time"]
+    within: int | None
+    """For a binary task: positive when the end is at most this far away."""
+    cap: float | None
+    """For regression: larger distances are cut to this."""
+
+
+Label: TypeAlias = RecordLabel | DerivedLabel
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A case of the fallback model; `when` None matches always."""
+
+    when: Expression | None
+    score: tuple[float, ...]
+    """One score, or one probability per class."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A case of the decisions over score, fields and features; `when` None matches always."""
+
+    when: Expression | None
+    decision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """What a prediction carries besides the fixed part of its contract."""
+
+    include: tuple[str, ...]
+    features: float
+    """The share of predictions that carry the features as served: 1 is all, 0 is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopK:
+    """Precision among the k highest-scored entities of each period, averaged over periods."""
+
+    name: str
+    k: int
+    per: int
+    by: str
+    drop_caught: bool
+    """Leave out entities already found positive in an earlier period's top k."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExcludeKnown:
+    """Leave out entities with a positive label visible `after` later, since the training start."""
+
+    entity: str
+    after: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How quality is measured offline."""
+
+    split: Literal["time", "group"]
+    gap: int
+    group: str | None
+    """The entity whose events stay together in a group split."""
+    test_share: float
+    """The share of groups held out; only for a group split."""
+    rows: Literal["all", "last_per_entity"]
+    metrics: tuple[str, ...]
+    top_k: TopK | None
+    exclude_known: ExcludeKnown | None
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """LightGBM's parameters for this use case, by LightGBM's own names."""
+
+    parameters: Mapping[str, Any]
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprints:
+    """SHA-256, hexadecimal, of the parts of a definition that may change apart from each other."""
+
+    state: str
+    features: str
+    policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A whole use case."""
+
+    name: str
+    task: Task
+    id_fields: tuple[str, ...]
+    time: EventTime
+    timezone: str
+    score_when: Expression | None
+    fields: tuple[Field, ...]
+    entities: tuple[Entity, ...]
+    label: Label | None
+    grace: int
+    idle: int | None
+    """Row lifetime in ms under sequence time or windows of event counts; None derives it from the spans."""
+    features: tuple[Feature, ...]
+    rules: tuple[Rule, ...]
+    decisions: tuple[Decision, ...]
+    control: float
+    output: Output
+    evaluation: Evaluation
+    training: Training
+    rows: tuple[RowSchema, ...]
+    """What the online store keeps, derived from the windows."""
+    row_conditions: Mapping[str, Expression]
+    """The `where` expressions by the row column that keeps their value."""
+    retention: int
+    """How far back any window over time reaches: the largest span + delay, in the time unit."""
+    history_none: bool
+    """True where there never was more history than the store has seen (`history: none`)."""
+    fingerprints: Fingerprints
+    source: Mapping[str, Any]
+    """The plain data of the file, as it goes into a bundle's definition.json."""
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names in model order."""
+        return tuple(feature.name for feature in self.features)
+
+    @property
+    def topic_entity(self) -> Entity:
+        return next(entity for entity in self.entities if entity.is_topic_key)
+
+    @property
+    def windows(self) -> tuple[WindowFeature, ...]:
+        return tuple(f for f in self.features if isinstance(f, WindowFeature))
+
+    def field(self, name: str) -> Field:
+        return next(field for field in self.fields if field.name == name)

@@ -1,0 +1,159 @@
+"""From a batch of events to rows: which rows it needs, and what its own events add to them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from features.arrays import Bools, Floats, Ints
+from features.codec import Entries, decode_rows, join_entries
+from features.definition.model import Definition, RowKind, RowSchema
+from features.event import EventBatch, hash_ids
+from features.keys import Namespace
+
+RowId: TypeAlias = tuple[str, RowKind]
+"""Entity and kind: what tells the row schemas of a definition apart."""
+
+_STRING_HASH_SHIFT = np.uint64(12)
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """All entries that a batch of n events may see in the rows of one schema."""
+
+    entries: Entries
+    """Not yet sorted, repeated entries included. The batch's own entries come first."""
+    of_event: Ints
+    """Shape (n,): the row of each event; -1 where it has none that can be used."""
+    own: Ints
+    """Shape (n,): where among the entries each event's own stands; -1 for none, and in label rows."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyIndex:
+    """The distinct entity keys of a batch."""
+
+    keys: Sequence[str]
+    of_event: Ints
+    """Shape (n,): place of each event's key in `keys`; -1 where it is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowRequest:
+    """What to read from the store for a batch."""
+
+    indexes: Mapping[str, KeyIndex]
+    """By entity."""
+    store_keys: Sequence[bytes]
+    """Row by row in the order of the definition's schemas, key by key in the order of `indexes`."""
+
+
+def index_keys(keys: Sequence[str | None]) -> KeyIndex:
+    """Number the distinct keys in the order of their first event."""
+    numbers: dict[str | None, int] = {}
+    of_event = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
+    if None not in numbers:
+        return KeyIndex([key for key in numbers if key is not None], of_event)
+    missing = numbers[None]
+    of_event = np.where(of_event == missing, -1, of_event - (of_event > missing))
+    return KeyIndex([key for key in numbers if key is not None], of_event)
+
+
+def request_rows(definition: Definition, events: EventBatch) -> RowRequest:
+    """The store keys of every row the definition's windows need for these events."""
+    namespace = Namespace.of(definition)
+    indexes = {entity: index_keys(events.keys[entity]) for entity in {row.entity for row in definition.rows}}
+    store_keys: list[bytes] = []
+    for schema in definition.rows:
+        prefix = namespace.row_prefix(schema.entity, schema.kind)
+        store_keys += [prefix + key.encode() for key in indexes[schema.entity].keys]
+    return RowRequest(indexes, store_keys)
+
+
+def entry_values(definition: Definition, schema: RowSchema, events: EventBatch) -> Floats:
+    """What entries of `schema` keep of these events: shape (n, columns).
+
+    Strings become 52 bits of their BLAKE2b hash, the most that a float64 holds exactly.
+    """
+    n = len(events)
+    values = np.empty((n, len(schema.columns)))
+    for at, name in enumerate(schema.columns):
+        condition = definition.row_conditions.get(name)
+        column = condition.evaluate(events.columns, n) if condition else events.columns[name]
+        if column.dtype == object:
+            hashed = (hash_ids(["" if v is None else v for v in column]) >> _STRING_HASH_SHIFT).astype(
+                np.float64
+            )
+            column = np.where([v is None for v in column], np.nan, hashed)
+        values[:, at] = column
+    return values
+
+
+def own_entries(
+    definition: Definition, schema: RowSchema, events: EventBatch, of_event: Ints
+) -> tuple[Entries, Ints]:
+    """The entries that the batch's events are, and where each event's own stands (-1: it has no row)."""
+    index = np.flatnonzero(of_event >= 0)
+    own = np.full(len(events), -1)
+    own[index] = np.arange(len(index))
+    entries = Entries(
+        row=of_event[index],
+        times=events.times[index],
+        ids=events.hashes[index],
+        marks=events.positions[index],
+        values=entry_values(definition, schema, events)[index],
+    )
+    return entries, own
+
+
+def assemble_rows(
+    definition: Definition,
+    events: EventBatch,
+    request: RowRequest,
+    stored: Sequence[bytes | None],
+    overlay: Mapping[RowId, Entries],
+) -> tuple[dict[RowId, Rows], Bools]:
+    """Unite what the store holds, the overlay's entries, and the batch itself.
+
+    `stored` answers `request.store_keys`; the overlay's row numbers are those of `request.indexes`.
+    Also returns, per event, whether one of its rows was corrupt; that row is then unusable for it.
+    """
+    rows: dict[RowId, Rows] = {}
+    corrupt_events = np.zeros(len(events), dtype=np.bool_)
+    at = 0
+    for schema in definition.rows:
+        index = request.indexes[schema.entity]
+        entries, corrupt = decode_rows(schema, stored[at : at + len(index.keys)])
+        at += len(index.keys)
+        of_event = index.of_event
+        if corrupt.any():
+            hit = (of_event >= 0) & corrupt[of_event]
+            corrupt_events |= hit
+            of_event = np.where(hit, -1, of_event)
+        row_id = (schema.entity, schema.kind)
+        parts = [entries, overlay[row_id]] if row_id in overlay else [entries]
+        own = np.full(len(events), -1)
+        if schema.kind is RowKind.EVENTS:
+            batch, own = own_entries(definition, schema, events, of_event)
+            parts.insert(0, batch)
+        rows[row_id] = Rows(join_entries(parts), of_event, own)
+    return rows, corrupt_events
+
+
+def history_rows(
+    definition: Definition, events: EventBatch, labels: Mapping[str, Entries]
+) -> dict[RowId, Rows]:
+    """Rows made of the events alone, for offline use: every event is in its rows, labels come with it.
+
+    labels: label entries by entity, numbered as `index_keys(events.keys[entity])` numbers them.
+    """
+    rows: dict[RowId, Rows] = {}
+    for schema in definition.rows:
+        of_event = index_keys(events.keys[schema.entity]).of_event
+        if schema.kind is RowKind.EVENTS:
+            entries, own = own_entries(definition, schema, events, of_event)
+        else:
+            entries, own = labels[schema.entity], np.full(len(events), -1)
+        rows[schema.entity, schema.kind] = Rows(entries, of_event, own)
+    return rows

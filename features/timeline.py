@@ -1,0 +1,268 @@
+"""Rows made ready for windows: sorted, each event once, holding what each event may see.
+
+Most events of a batch share the sorted row of their entity. An event that may not see all of it up
+to its own time (a later record of its own partition that is older, a second delivery of itself, a
+label that was not known yet) gets a private copy of the row with just what it may see. So one
+evaluation serves both, and what is shared is decided conservatively: a needless copy costs time,
+never correctness.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.arrays import Bools, Ints, UInts
+from features.codec import Entries, join_entries, take_entries
+from features.event import position_partitions
+from features.rows import Rows
+
+_HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+@dataclass(frozen=True, slots=True)
+class Queries:
+    """The q events to evaluate."""
+
+    times: Ints
+    ids: UInts
+    positions: UInts
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Row number and time in one integer that orders like the pair.
+
+    Dense where the product of rows and time range fits 63 bits, else over the ranks of `distinct`.
+    """
+
+    base: int
+    width: int
+    distinct: Ints | None
+
+    @classmethod
+    def over(cls, times: Ints, rows_max: int) -> "Axis":
+        base, last = (int(times.min()), int(times.max())) if len(times) else (0, 0)
+        width = last - base + 3
+        if (rows_max + 1) * width < 2**63:
+            return cls(base, width, None)
+        distinct = np.unique(times)
+        return cls(0, len(distinct) + 2, distinct)
+
+    def keys(self, row: Ints, times: Ints) -> Ints:
+        """`keys(r, entry time) <= keys(r, t)` exactly where the entry's time is not after t."""
+        if self.distinct is None:
+            along = np.clip(times, self.base - 1, self.base + self.width - 2) - (self.base - 1)
+        else:
+            along = np.searchsorted(self.distinct, times, side="right")
+        return row * self.width + along
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """m entries sorted by (row, time, mark), and the row and place of each of q queried events."""
+
+    entries: Entries
+    axis: Axis
+    keys: Ints
+    row: Ints
+    """Shape (q,); -1 where the event has no usable row."""
+    place: Ints
+    """Shape (q,): where the event's own entry stands; -1 in label rows."""
+
+    def until(self, times: Ints) -> Ints:
+        """For each query, the index just past the last entry of its row with time <= `times`."""
+        return np.searchsorted(self.keys, self.axis.keys(self.row, times), side="right")
+
+    def row_starts(self) -> Ints:
+        """For each query, the index of the first entry of its row."""
+        return np.searchsorted(self.keys, self.row * self.axis.width, side="left")
+
+
+def ragged_arange(starts: Ints, lengths: Ints) -> Ints:
+    """``starts[0] … starts[0] + lengths[0] - 1, starts[1] …``, as one array."""
+    ends = np.cumsum(lengths)
+    return np.repeat(starts - (ends - lengths), lengths) + np.arange(int(ends[-1]) if len(ends) else 0)
+
+
+def event_timeline(rows: Rows, index: Ints, queries: Queries) -> Timeline:
+    """The rows of events at their own time, for the events at `index` of the batch."""
+    count = _row_count(rows)
+    axis = Axis.over(rows.entries.times, count + len(index))
+    entries, order = _sorted(rows.entries, axis)
+    kept = _first_of_each_id(entries)
+    place = _places_after(order, kept, rows.own[index])
+    entries = take_entries(entries, kept)
+    row = rows.of_event[index]
+    private = (row >= 0) & ((place < 0) | _sees_later_records(entries, row, queries))
+    if not private.any():
+        return Timeline(entries, axis, axis.keys(entries.row, entries.times), row, place)
+
+    who = np.flatnonzero(private)
+    copied, asker = _copy_rows(entries, row[who])
+    own_partition = position_partitions(queries.positions[who])
+    later = (position_partitions(copied.marks) == own_partition[asker]) & (
+        copied.marks > queries.positions[who][asker]
+    )
+    visible = ~later & (copied.ids != queries.ids[who][asker])
+    own = take_entries(rows.entries, rows.own[index[who]])
+    block = join_entries([_renumber(own, count + np.arange(len(who))), _renumber(copied, count + asker)])
+    mask = np.concatenate([np.ones(len(who), np.bool_), visible])
+    block, block_order = _sorted(take_entries(block, mask), axis)
+    inverse = np.empty(len(block_order), np.int64)
+    inverse[block_order] = np.arange(len(block_order))
+    row, place = row.copy(), place.copy()
+    row[who] = count + np.arange(len(who))
+    place[who] = len(entries) + inverse[: len(who)]
+    entries = join_entries([entries, block])
+    return Timeline(entries, axis, axis.keys(entries.row, entries.times), row, place)
+
+
+def label_timeline(rows: Rows, index: Ints, queries: Queries, delay: int) -> Timeline:
+    """The rows of labels as known at each event's time, for windows that end `delay` or more before it."""
+    count = _row_count(rows)
+    axis = Axis.over(rows.entries.times, count + len(index))
+    entries, _ = _sorted(rows.entries, axis)
+    repeated = np.zeros(len(entries), np.bool_)
+    repeated[1:] = (
+        (entries.row[1:] == entries.row[:-1])
+        & (entries.ids[1:] == entries.ids[:-1])
+        & (entries.times[1:] == entries.times[:-1])
+        & (entries.marks[1:] == entries.marks[:-1])
+        & (entries.values[1:, 0] == entries.values[:-1, 0])
+    )
+    entries = take_entries(entries, ~repeated)
+    row = rows.of_event[index]
+    shared = Timeline(entries, axis, axis.keys(entries.row, entries.times), row, np.full(len(index), -1))
+    private = (row >= 0) & _sees_unsettled_labels(shared, queries, delay)
+    if not private.any():
+        return shared
+
+    who = np.flatnonzero(private)
+    copied, asker = _copy_rows(entries, row[who])
+    visible = (copied.marks.view(np.int64) <= queries.times[who][asker]) & (
+        copied.ids != queries.ids[who][asker]
+    )
+    block = take_entries(_renumber(copied, count + asker), visible)
+    block, _ = _sorted(take_entries(block, _latest_of_each_id(block)), axis)
+    row = row.copy()
+    row[who] = count + np.arange(len(who))
+    entries = join_entries([entries, block])
+    return Timeline(entries, axis, axis.keys(entries.row, entries.times), row, shared.place)
+
+
+def _row_count(rows: Rows) -> int:
+    highest = max((int(a.max()) for a in (rows.entries.row, rows.of_event) if len(a)), default=-1)
+    return highest + 1
+
+
+def _sorted(entries: Entries, axis: Axis) -> tuple[Entries, Ints]:
+    """Sorted by (row, time, mark), stable; and the order that does it.
+
+    Rows come almost sorted, so one stable sort of one key, which is linear on runs, nearly always does.
+    """
+    keys = axis.keys(entries.row, entries.times)
+    order = np.argsort(keys, kind="stable")
+    keys, marks = keys[order], entries.marks[order]
+    if ((keys[1:] == keys[:-1]) & (marks[1:] < marks[:-1])).any():
+        order = np.lexsort((entries.marks, entries.times, entries.row))
+    return take_entries(entries, order), order
+
+
+def _first_of_each_id(entries: Entries) -> Bools:
+    """Of entries with the same row and id, keep the one with the first position (sorted entries)."""
+    kept = np.ones(len(entries), np.bool_)
+    same_place = (entries.row[1:] == entries.row[:-1]) & (entries.times[1:] == entries.times[:-1])
+    kept[1:] = ~(same_place & (entries.ids[1:] == entries.ids[:-1]))
+    if _repeats_an_id(entries.row[kept], entries.ids[kept]):
+        order = np.lexsort((entries.marks, entries.ids, entries.row))
+        ids, row = entries.ids[order], entries.row[order]
+        first = np.ones(len(order), np.bool_)
+        first[1:] = (ids[1:] != ids[:-1]) | (row[1:] != row[:-1])
+        kept = np.zeros(len(entries), np.bool_)
+        kept[order[first]] = True
+    return kept
+
+
+def _latest_of_each_id(entries: Entries) -> Ints:
+    """Of label entries with the same row and id, the one observed last; of these the larger label."""
+    observed_at = entries.marks.view(np.int64)
+    order = np.lexsort((entries.times, entries.values[:, 0], observed_at, entries.ids, entries.row))
+    ids, row = entries.ids[order], entries.row[order]
+    last = np.ones(len(order), np.bool_)
+    last[:-1] = (ids[1:] != ids[:-1]) | (row[1:] != row[:-1])
+    return order[last]
+
+
+def _repeats_an_id(row: Ints, ids: UInts) -> bool:
+    """Whether some row may hold an id twice; a collision of the mixed hash says so needlessly."""
+    mixed = np.sort(ids ^ (row.astype(np.uint64) * _HASH_MULTIPLIER))
+    return bool((mixed[1:] == mixed[:-1]).any())
+
+
+def _places_after(order: Ints, kept: Bools, own: Ints) -> Ints:
+    """Where entries `own` stand after sorting by `order` and dropping; -1 where dropped or -1 before."""
+    inverse = np.empty(len(order), np.int64)
+    inverse[order] = np.arange(len(order))
+    renumbered = np.where(kept, np.cumsum(kept) - 1, -1)
+    if not len(order):
+        return np.full(len(own), -1)
+    return np.where(own >= 0, renumbered[inverse[own]], -1)
+
+
+def _sees_later_records(entries: Entries, row: Ints, queries: Queries) -> Bools:
+    """Which queries share a row and partition with records whose offsets do not follow their times.
+
+    Only entries at or past the batch's first offset of their partition matter: older ones come
+    before every event of the batch.
+    """
+    partition = position_partitions(entries.marks) + 1
+    own_partition = position_partitions(queries.positions) + 1
+    partitions = int(max(partition.max(initial=0), own_partition.max(initial=0))) + 1
+    floor = np.full(partitions, np.iinfo(np.uint64).max, np.uint64)
+    np.minimum.at(floor, own_partition, queries.positions)
+    unsettled = np.flatnonzero(entries.marks >= floor[partition])
+    group = entries.row[unsettled] * partitions + partition[unsettled]
+    order = np.argsort(group, kind="stable")
+    group, marks = group[order], entries.marks[unsettled][order]
+    mixed = group[1:][(group[1:] == group[:-1]) & (marks[1:] < marks[:-1])]
+    if not len(mixed):
+        return np.zeros(len(row), np.bool_)
+    return np.isin(row * partitions + own_partition, mixed)
+
+
+def _sees_unsettled_labels(timeline: Timeline, queries: Queries, delay: int) -> Bools:
+    """Which queries have, by t - delay, labels not yet known at t, corrected ones, or their own."""
+    entries = timeline.entries
+    if not len(entries):
+        return np.zeros(len(queries.times), np.bool_)
+    end = timeline.until(queries.times - delay)
+    any_before = end > timeline.row_starts()
+    last = np.maximum(end - 1, 0)
+    observed = entries.marks.view(np.int64)
+    axis = Axis.over(observed, int(entries.row.max()) + 1)
+    if axis.distinct is None:  # the row dominates the key, so the running maximum starts anew in each row
+        newest = np.maximum.accumulate(axis.keys(entries.row, observed))
+        unknown = any_before & (newest[last] > axis.keys(timeline.row, queries.times))
+    else:
+        unknown = any_before
+    by_id = np.lexsort((entries.times, entries.ids))
+    found = by_id[np.minimum(np.searchsorted(entries.ids[by_id], queries.ids), len(by_id) - 1)]
+    own = (entries.ids[found] == queries.ids) & (entries.times[found] <= queries.times - delay)
+    if not _repeats_an_id(entries.row, entries.ids):
+        return np.asarray(unknown | own)
+    order = np.lexsort((entries.ids, entries.row))
+    ids, row = entries.ids[order], entries.row[order]
+    corrected = np.unique(row[1:][(ids[1:] == ids[:-1]) & (row[1:] == row[:-1])])
+    seen: Bools = unknown | own | np.isin(timeline.row, corrected)
+    return seen
+
+
+def _copy_rows(entries: Entries, row: Ints) -> tuple[Entries, Ints]:
+    """The entries of `row[0]`, then of `row[1]` …, and for each which of these asked for it."""
+    starts = np.searchsorted(entries.row, row, side="left")
+    lengths = np.searchsorted(entries.row, row, side="right") - starts
+    return take_entries(entries, ragged_arange(starts, lengths)), np.repeat(np.arange(len(row)), lengths)
+
+
+def _renumber(entries: Entries, row: Ints) -> Entries:
+    return Entries(row, entries.times, entries.ids, entries.marks, entries.values)
