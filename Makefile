@@ -1,0 +1,87 @@
+# Every target with a `##` comment shows in `make help`. What needs .venv makes it first.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+DEPENDENCIES := .venv/.dependencies-installed
+STAMP := .venv/.riverrun-installed
+TREES := features models stream tests tools examples benchmarks
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help
+help: ## show this list
+	@echo 'riverrun: events in from Kafka, predictions out.'
+	@echo
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo '  ARGS="..." is passed on:  make demo ARGS="--break redis"   make test ARGS="-k window"'
+
+.PHONY: setup
+setup: $(STAMP) ## make .venv with riverrun in it (PYTHON=python3.12 chooses the interpreter)
+
+$(DEPENDENCIES): requirements.lock tools/preflight.py
+	@$(PYTHON) tools/preflight.py
+	@echo '==> 1/3  virtual environment in .venv'
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	@echo "==> 2/3  $$(grep -c '^[a-z].*==' requirements.lock) locked packages, about 200 MB the first time"
+	@$(BIN)/python -m pip install --require-hashes --requirement requirements.lock
+	@touch $@
+
+$(STAMP): $(DEPENDENCIES) pyproject.toml
+	@echo '==> 3/3  riverrun itself, editable'
+	@$(BIN)/python -m pip install --quiet --no-deps --no-index --no-build-isolation --editable .
+	@touch $@
+	@echo '==> ready: .venv/bin/riverrun, or make demo'
+
+.PHONY: demo
+demo: $(STAMP) ## watch events become predictions, with Kafka and Redis embedded (ARGS: see `riverrun demo --help`)
+	@$(BIN)/riverrun demo $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## run the tests with branch coverage; says what was skipped and why
+	@$(BIN)/python -m pytest --cov --cov-branch --cov-report=term $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## style, format and the directions of imports
+	@$(BIN)/ruff check $(TREES)
+	@$(BIN)/ruff format --check $(TREES)
+	@$(BIN)/lint-imports --no-cache
+
+.PHONY: types
+types: $(STAMP) ## mypy --strict over code and tests
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(STAMP) ## rewrite the code as `make lint` wants it
+	@$(BIN)/ruff check --fix $(TREES)
+	@$(BIN)/ruff format $(TREES)
+
+.PHONY: kafka-up
+kafka-up: $(STAMP) ## start Apache Kafka (Java 17, Maven) and a redis-server on free loopback ports
+	@$(BIN)/python -m tools.servers up
+
+.PHONY: kafka-down
+kafka-down: ## stop what kafka-up started
+	@test ! -e build/servers/running.json || $(BIN)/python -m tools.servers down
+
+.PHONY: lock
+lock: $(STAMP) ## resolve the lock files anew, with hashes (ARGS=--upgrade for the newest of everything)
+	@$(call compile,requirements.lock,--extra dev)
+	@$(call compile,requirements-score.lock,)
+
+compile = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile pyproject.toml --quiet --universal \
+	--python-version 3.11 --generate-hashes --no-annotate $(2) $(ARGS) --output-file $(1)
+
+.PHONY: build
+build: $(STAMP) ## wheel and sdist in dist/
+	@$(BIN)/python -m build --no-isolation
+
+.PHONY: clean
+clean: kafka-down ## remove everything that make made, .venv too
+	rm -rf .venv build dist .coverage .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

