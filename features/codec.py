@@ -48,7 +48,7 @@ def entry_bytes(schema: RowSchema) -> int:
 
 
 def encode_entries(times: Ints, ids: UInts, marks: UInts, values: Floats) -> bytes:
-    """m entries, one after the other."""
+    """M entries, one after the other."""
     words = np.empty((len(times), HEAD_WORDS + values.shape[1]), dtype="<u8")
     words[:, 0] = times.view(np.uint64)
     words[:, 1] = ids

@@ -1,4 +1,4 @@
-"""Golden inputs: an event and the bytes of its rows, enough to compute its features anywhere, as JSON data."""
+"""Golden inputs: an event and the bytes of its rows, enough to compute its features anywhere; JSON data."""
 
 import base64
 from collections.abc import Mapping, Sequence

@@ -53,7 +53,7 @@ class FeaturePlan:
         return matrix
 
     def columns(self, events: EventBatch, matrix: Floats) -> dict[str, Column]:
-        """What rules and decisions may name: fields and features of these events, missing values as missing."""
+        """What rules and decisions may name: fields and features of these events; missing stays missing."""
         columns = dict(events.columns)
         for at, name in enumerate(self.names):
             columns[name] = matrix[:, at]

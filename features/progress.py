@@ -17,7 +17,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     complete_since: int
     """Rows hold everything from this event time on; `ALWAYS` where there never was anything before."""
     written_at: int
-    """When this was written, ms since the epoch; rewritten while idle, so that its age tells a dead materializer."""
+    """When this was written, ms since the epoch; written while idle too, so that its age means something."""
     rebuilding: bool = False
     """State was lost and is being filled again."""
 

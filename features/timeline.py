@@ -49,7 +49,7 @@ class Axis:
         return cls(0, len(distinct) + 2, distinct)
 
     def keys(self, row: Ints, times: Ints) -> Ints:
-        """`keys(r, entry time) <= keys(r, t)` exactly where the entry's time is not after t."""
+        """Comparable integers: an entry's is at most that of (r, t) exactly where its time is not after t."""
         if self.distinct is None:
             along = np.clip(times, self.base - 1, self.base + self.width - 2) - (self.base - 1)
         else:

@@ -7,7 +7,7 @@ sequence where the use case has no clock.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
 from features.expression import Expression
@@ -60,7 +60,7 @@ class Entity:
     """Whether the events topic is keyed by it; exactly one entity is, the first of the file."""
 
 
-class RowKind(str, Enum):
+class RowKind(StrEnum):
     """The two kinds of rows an entity may have in the online store."""
 
     EVENTS = "e"

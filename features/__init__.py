@@ -1,0 +1,1 @@
+"""What we know: definitions, events, rows, windows, and the features they give."""
