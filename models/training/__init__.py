@@ -1,0 +1,1 @@
+"""From labelled history to a bundle. Needs the `train` extra; scorers never import it."""
