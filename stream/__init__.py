@@ -1,0 +1,1 @@
+"""How records flow: pipeline, engine, transport, workers and the command line."""
