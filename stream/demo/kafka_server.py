@@ -1,0 +1,41 @@
+"""Kafka inside this process: librdkafka's mock cluster, for the demo and quick tests.
+
+It keeps about 5 MB or 100,000 records a partition and drops the oldest silently, creates topics (4
+partitions) by itself, and is no proof of delivery.
+"""
+
+import logging
+from typing import Self
+
+from confluent_kafka import Producer
+
+START_TIMEOUT_S = 10.0
+PARTITIONS = 4
+"""What every topic of it has."""
+
+
+class EmbeddedKafka:
+    """Lives as long as this object is held and not closed; other clients connect to `bootstrap`."""
+
+    def __init__(self) -> None:
+        self._host: Producer | None = Producer(
+            {"test.mock.num.brokers": 1, "bootstrap.servers": "embedded"},
+            logger=logging.getLogger("librdkafka"),
+        )
+        brokers = self._host.list_topics(timeout=START_TIMEOUT_S).brokers.values()
+        self.bootstrap = ",".join(f"{broker.host}:{broker.port}" for broker in brokers)
+
+    def create_topic(self, topic: str) -> None:
+        """Topics come into being when somebody asks for them."""
+        assert self._host is not None, "closed"
+        self._host.list_topics(topic, timeout=START_TIMEOUT_S)
+
+    def close(self) -> None:
+        """Stop serving. Idempotent; clients see their brokers go away."""
+        self._host = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

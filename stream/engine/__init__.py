@@ -1,0 +1,1 @@
+"""What drives the pipeline: loops, state machines and the state between batches."""

@@ -1,0 +1,147 @@
+"""Read-your-writes: entries of events this worker has seen and the materializer may not have appended yet."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from features.arrays import Bools, Ints
+from features.codec import Entries, entry_bytes, join_entries, take_entries
+from features.definition.model import Definition, RowKind, RowSchema
+from features.event import EventBatch, position_offsets, position_partitions
+from features.rows import RowId, RowRequest, entry_values
+
+_KEYS_SPARE = 10_000
+
+
+@dataclass(slots=True)
+class _Held:
+    """The entries of one schema; their row numbers are places in `keys`."""
+
+    entries: Entries
+    keys: dict[str, int] = field(default_factory=dict)
+
+
+class Overlay:
+    """Entries beyond the materializer's progress, bounded in bytes.
+
+    When full, the oldest entries go, and every partition they came from counts as truncated until the
+    materializer has passed them. Not safe for threads; the score loop owns it.
+    """
+
+    def __init__(self, definition: Definition, bytes_max: int) -> None:
+        self._definition = definition
+        self._schemas = [row for row in definition.rows if row.kind is RowKind.EVENTS]
+        self._bytes_max = bytes_max
+        self._held = {schema.entity: _Held(_no_entries(schema)) for schema in self._schemas}
+        self._dropped_until: dict[int, int] = {}
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(len(self._held[s.entity].entries) * entry_bytes(s) for s in self._schemas)
+
+    def add(self, events: EventBatch) -> None:
+        """Hold the entries of these events; the oldest held go if they no longer fit."""
+        for schema in self._schemas:
+            held = self._held[schema.entity]
+            numbers = held.keys
+            row = np.array(
+                [
+                    -1 if key is None else numbers.setdefault(key, len(numbers))
+                    for key in events.keys[schema.entity]
+                ],
+                dtype=np.int64,
+            )
+            added = Entries(
+                row,
+                events.times,
+                events.hashes,
+                events.positions,
+                entry_values(self._definition, schema, events),
+            )
+            held.entries = join_entries([held.entries, take_entries(added, row >= 0)])
+        excess = self.size_bytes - self._bytes_max
+        if excess > 0:
+            self._drop_oldest(excess)
+
+    def trim(self, progress: Mapping[int, int]) -> None:
+        """Forget what is materialized: entries of partition p with an offset below `progress[p]`."""
+        if progress:
+            self._keep(lambda entries: ~_below(entries, progress))
+
+    def revoke(self, partitions: set[int]) -> None:
+        """Forget everything of partitions that went to another worker."""
+        for partition in partitions:
+            self._dropped_until.pop(partition, None)
+        gone = np.array(sorted(partitions))
+        self._keep(lambda entries: ~np.isin(position_partitions(entries.marks), gone))
+
+    def mark_missing(self, partition: int, until: int) -> None:
+        """Entries of this partition below offset `until` may be missing here, until they are materialized."""
+        self._dropped_until[partition] = max(until, self._dropped_until.get(partition, 0))
+
+    def truncated(self, progress: Mapping[int, int]) -> set[int]:
+        """Partitions of which entries were dropped that the materializer has not reached."""
+        return {p for p, until in self._dropped_until.items() if progress.get(p, 0) < until}
+
+    def entries(self, request: RowRequest) -> dict[RowId, Entries]:
+        """What is held of the entities in `request`, its rows numbered as the request numbers them."""
+        found: dict[RowId, Entries] = {}
+        for schema in self._schemas:
+            held = self._held[schema.entity]
+            if not len(held.entries):
+                continue
+            row_of = np.full(len(held.keys), -1)
+            for at, key in enumerate(request.indexes[schema.entity].keys):
+                number = held.keys.get(key)
+                if number is not None:
+                    row_of[number] = at
+            row = row_of[held.entries.row]
+            hit = row >= 0
+            e = held.entries
+            found[schema.entity, schema.kind] = Entries(
+                row[hit], e.times[hit], e.ids[hit], e.marks[hit], e.values[hit]
+            )
+        return found
+
+    def _keep(self, wanted: Callable[[Entries], Bools]) -> None:
+        for schema in self._schemas:
+            held = self._held[schema.entity]
+            kept = wanted(held.entries)
+            if not kept.all():
+                held.entries = take_entries(held.entries, kept)
+            if len(held.keys) > 2 * len(held.entries) + _KEYS_SPARE:
+                self._renumber(held)
+
+    def _drop_oldest(self, excess: int) -> None:
+        """Drop from the front, where the earliest seen stand, a tenth more than needed so that it is rare."""
+        share = min(1.0, 1.1 * excess / max(self.size_bytes, 1))
+        for schema in self._schemas:
+            held = self._held[schema.entity]
+            count = int(np.ceil(share * len(held.entries)))
+            partitions = position_partitions(held.entries.marks[:count])
+            offsets = position_offsets(held.entries.marks[:count])
+            for partition in np.unique(partitions).tolist():
+                self.mark_missing(partition, int(offsets[partitions == partition].max()) + 1)
+            held.entries = take_entries(held.entries, np.arange(count, len(held.entries)))
+
+    @staticmethod
+    def _renumber(held: _Held) -> None:
+        used = np.unique(held.entries.row)
+        names = list(held.keys)
+        held.keys = {names[number]: at for at, number in enumerate(used.tolist())}
+        e = held.entries
+        held.entries = Entries(np.searchsorted(used, e.row), e.times, e.ids, e.marks, e.values)
+
+
+def _below(entries: Entries, progress: Mapping[int, int]) -> Bools:
+    partitions = position_partitions(entries.marks)
+    reached = np.zeros(max(int(partitions.max(initial=0)), *progress) + 1, np.int64)
+    for partition, offset in progress.items():
+        reached[partition] = offset
+    return position_offsets(entries.marks) < reached[partitions]
+
+
+def _no_entries(schema: RowSchema) -> Entries:
+    none: Ints = np.empty(0, np.int64)
+    return Entries(none, none, none.view(np.uint64), none.view(np.uint64), np.empty((0, len(schema.columns))))

@@ -1,0 +1,233 @@
+"""The settings as frozen values, with their defaults. The text under each becomes docs/settings.md.
+
+Units stand in the names. What several settings mean together is `stream.settings.sense`'s to judge.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic_core import PydanticCustomError
+
+TOPIC = re.compile(r"(?!\.\.?$)[A-Za-z0-9._-]{1,249}")
+_DAY_MS = 86_400_000
+
+
+def refusal(cause: str, mend: str) -> PydanticCustomError:
+    """A mistake in our words. Braces would be read as places to fill in, so they come as context."""
+    return PydanticCustomError("setting", "{cause}; {mend}", {"cause": cause, "mend": mend})
+
+
+def _no_bool(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise refusal("true or false stands where a number is expected", "write a number")
+    return value
+
+
+def _topic(name: str) -> str:
+    if not TOPIC.fullmatch(name):
+        raise refusal(
+            f"{name!r} cannot name a topic", "use letters, digits, '.', '_' and '-', at most 249 of them"
+        )
+    return name
+
+
+def _servers(text: str) -> str:
+    for server in text.split(","):
+        host, colon, port = server.strip().rpartition(":")
+        if not host or not colon or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise refusal(f"{server.strip()!r} is not HOST:PORT", "write HOST:PORT, or several with commas")
+    return text
+
+
+def _property(value: Any) -> Any:
+    """YAML reads numbers and truth values where librdkafka wants their text."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int | float) else value
+
+
+def _unchangeable(properties: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
+    return MappingProxyType(dict(properties))
+
+
+Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
+Whole = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
+Number = Annotated[int, BeforeValidator(_no_bool)]
+Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
+Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65_535)]
+Name = Annotated[str, Field(min_length=1)]
+TopicName = Annotated[str, AfterValidator(_topic)]
+Properties = Annotated[
+    Mapping[str, Annotated[SecretStr, BeforeValidator(_property)]], AfterValidator(_unchangeable)
+]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+        validate_default=True,
+        allow_inf_nan=False,
+    )
+
+
+class Topics(Section):
+    events: TopicName | None = None
+    """What is scored; `<use case>.events` when not set."""
+    labels: TopicName | None = None
+    """What became of events; `<use case>.labels` when not set."""
+    predictions: TopicName | None = None
+    """Where predictions go; `<use case>.predictions` when not set."""
+    deadletters: TopicName | None = None
+    """Where records go that cannot be read; `<use case>.deadletters` when not set."""
+
+
+class Kafka(Section):
+    bootstrap_servers: Annotated[str, AfterValidator(_servers)] = "localhost:9092"
+    """`HOST:PORT` of brokers to ask first, separated by commas."""
+    properties: Properties = Field(default_factory=dict, repr=False)
+    """librdkafka's own properties, by their names: `kafka.properties.sasl.mechanism`. Those that the worker
+    decides are refused, each with what to do instead."""
+    properties_file: Path | None = None
+    """A Java-style `.properties` file of more of them; `kafka.properties` goes before it."""
+    group: Name | None = None
+    """The consumer group of score workers; `<use case>.score` when not set."""
+    materialize_group: Name | None = None
+    """The consumer group of materialize workers; `<use case>.materialize` when not set."""
+    start: Literal["earliest", "latest"] = "earliest"
+    """Where a group begins that has never committed."""
+    topics: Topics = Topics()
+
+
+class Breaker(Section):
+    failures_max: Count = 3
+    """So many failures in a row, and Redis is left alone."""
+    rest_ms: Count = 1_000
+    """How long it is left alone before one request tries it again."""
+
+
+class Redis(Section):
+    url: SecretStr = SecretStr("redis://localhost:6379/0")
+    """`redis://[user[:password]@]host[:port][/db]`, `rediss://…` for TLS, or `unix:///path`."""
+    username: Name | None = None
+    """Goes before the URL's."""
+    password: SecretStr | None = None
+    """Goes before the URL's. Better in the environment than in a file or on a command line."""
+    ca_file: Path | None = None
+    """PEM file of who may vouch for the server; the system's authorities when not set."""
+    cert_file: Path | None = None
+    """PEM file with the client's certificate."""
+    key_file: Path | None = None
+    """PEM file with the certificate's private key."""
+    deadline_ms: Count = 250
+    """How long a score worker waits for the rows of a batch before it goes on without them."""
+    connect_timeout_ms: Count = 1_000
+    """How long making a connection may take."""
+    write_timeout_ms: Count = 5_000
+    """How long a materialize worker waits for one write."""
+    breaker: Breaker = Breaker()
+
+
+class Batch(Section):
+    events_max: Count = 2_000
+    """The most events in one batch; workers take fewer when there is no lag."""
+    wait_ms: Whole = 10
+    """How long the first event of a batch may wait for others."""
+    in_flight_max: Count = 16
+    """The most batches whose predictions are not yet acknowledged."""
+
+
+class Commit(Section):
+    interval_ms: Count = 200
+    """How often offsets are committed, after what they stand for was acknowledged."""
+
+
+class Freshness(Section):
+    limit_ms: Count = 600_000
+    """How far the rows may be behind an event before its prediction says so."""
+    heartbeat_ms: Count = 5_000
+    """How often a materialize worker says how far it is when nothing else makes it."""
+
+
+class Overlay(Section):
+    bytes_max: Count = 64_000_000
+    """The most memory for events that are scored and not yet materialized."""
+
+
+class Rejects(Section):
+    share_max: Share = 0.1
+    """A larger share of rejected records stops the worker."""
+    window: Count = 10_000
+    """Of how many records, the last ones, the share is taken."""
+
+
+class Http(Section):
+    host: Name = "0.0.0.0"  # noqa: S104  probes and scrapes come from other machines; nothing here is secret
+    """The address that health and metrics are served on."""
+    port: Port = 9_400
+    """Its port; 0 takes any free one and logs which."""
+
+
+class Watchdog(Section):
+    stall_s: Count = 60
+    """No progress for so long while there is lag, and the worker writes down its stacks and exits."""
+
+
+class Reasons(Section):
+    top: Whole = 3
+    """How many reason codes a prediction carries at most; 0 for none."""
+
+
+class Materialize(Section):
+    complete_since: Number | None = None
+    """Event time (ms since the epoch, or the sequence number) from which on the store holds every event;
+    the first event that is materialized when not set."""
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """Lines below this level are left out."""
+    format: Literal["json", "console"] = "json"
+    """One JSON object a line, or lines for people."""
+
+
+class Settings(Section):
+    usecase: Path = Path("usecase.yaml")
+    """The use case file: for training, for names of topics, and until a bundle is deployed."""
+    models: Path | None = None
+    """The directory of bundles and `deployment.json`; without it the rules answer."""
+    kafka: Kafka = Field(default_factory=Kafka)
+    redis: Redis = Redis()
+    batch: Batch = Batch()
+    commit: Commit = Commit()
+    freshness: Freshness = Freshness()
+    overlay: Overlay = Overlay()
+    rejects: Rejects = Rejects()
+    future_limit_ms: Whole = 3_600_000
+    """An event whose time is so far ahead of its record's timestamp is rejected."""
+    allowed_lag_ms: Whole = 7 * _DAY_MS
+    """Rows in Redis outlive what windows need by this, so that a worker that lags still finds them."""
+    http: Http = Http()
+    drain_s: Count = 25
+    """How long a worker that was told to stop may take to finish what it has."""
+    watchdog: Watchdog = Watchdog()
+    reasons: Reasons = Reasons()
+    materialize: Materialize = Materialize()
+    log: Log = Log()
+    _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    def origin(self, key: str) -> str:
+        """Where the value in force came from: ``riverrun.yaml:7``, ``RIVERRUN_…``, a flag, or ``default``."""
+        return self._origins.get(key, "default")
+
+    def came_from(self, origins: Mapping[str, str]) -> "Settings":
+        """These settings, with where their values came from; by key."""
+        settings = self.model_copy()
+        settings._origins = MappingProxyType(dict(origins))
+        return settings

@@ -1,0 +1,129 @@
+"""What settings mean together, and what the worker keeps to itself of librdkafka's."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaException, Producer
+from pydantic import SecretStr
+
+from features.stores.redis_options import RedisOptions
+from stream.settings.keys import PROPERTIES, is_secret
+from stream.settings.sections import Settings
+from stream.transport.kafka.properties import OWNED
+
+_STOP = "riverrun.stop"
+"""A property that does not exist: librdkafka reads what stands before it, and makes no client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """Something that does not make sense; told about the first of `keys`, judged over all of them."""
+
+    keys: tuple[str, ...]
+    cause: str
+    mend: str
+
+
+def doubts(settings: Settings) -> Iterator[Doubt]:
+    """Everything that does not make sense although each value may be what it is."""
+    yield from _groups_and_topics(settings)
+    yield from _times(settings)
+    yield from _redis(settings)
+    for name, value in settings.kafka.properties.items():
+        yield from _property(name, value)
+
+
+def _groups_and_topics(settings: Settings) -> Iterator[Doubt]:
+    kafka = settings.kafka
+    if kafka.group is not None and kafka.group == kafka.materialize_group:
+        yield Doubt(
+            ("kafka.group", "kafka.materialize_group"),
+            "score and materialize workers in one group would share the events, and each see only some",
+            "give them two groups",
+        )
+    first: dict[str, str] = {}
+    for name, topic in kafka.topics:
+        if topic is not None and topic in first:
+            key = f"kafka.topics.{name}"
+            yield Doubt((key, first[topic]), f"is the same as {first[topic]}", "give each its own topic")
+        elif topic is not None:
+            first[topic] = f"kafka.topics.{name}"
+
+
+def _times(settings: Settings) -> Iterator[Doubt]:
+    fresh, redis, stall_ms = settings.freshness, settings.redis, 1_000 * settings.watchdog.stall_s
+    if fresh.heartbeat_ms >= fresh.limit_ms:
+        yield Doubt(
+            ("freshness.heartbeat_ms", "freshness.limit_ms"),
+            f"with a sign of life every {fresh.heartbeat_ms} ms every quiet stream is behind "
+            f"freshness.limit_ms = {fresh.limit_ms}",
+            "make it a fraction of freshness.limit_ms",
+        )
+    for name in ("deadline_ms", "connect_timeout_ms", "write_timeout_ms"):
+        if getattr(redis, name) >= stall_ms:
+            yield Doubt(
+                (f"redis.{name}", "watchdog.stall_s"),
+                f"a worker that waits so long for Redis is taken for stalled after {stall_ms} ms",
+                "make it less, or watchdog.stall_s more",
+            )
+
+
+def _redis(settings: Settings) -> Iterator[Doubt]:
+    redis = settings.redis
+    if redis.cert_file is not None and redis.key_file is None:
+        yield Doubt(
+            ("redis.cert_file", "redis.key_file"), "a certificate needs its private key", "set redis.key_file"
+        )
+    if redis.key_file is not None and redis.cert_file is None:
+        yield Doubt(
+            ("redis.key_file", "redis.cert_file"), "a key needs its certificate", "set redis.cert_file"
+        )
+        return
+    try:
+        options = redis_options(settings, read_timeout_ms=redis.deadline_ms)
+    except ValueError as error:
+        files = ("redis.ca_file", "redis.cert_file", "redis.key_file")
+        yield Doubt(("redis.url", *files), str(error), "see docs/settings.md")
+        return
+    for path in options.unreadable_files():
+        key = next(f"redis.{n}" for n in ("ca_file", "cert_file", "key_file") if getattr(redis, n) == path)
+        yield Doubt((key,), f"{path} cannot be read", "check the path and its rights")
+
+
+def _property(name: str, value: SecretStr) -> Iterator[Doubt]:
+    key = f"{PROPERTIES}.{name}"
+    if name in OWNED:
+        yield Doubt((key,), "the worker decides this", OWNED[name])
+        return
+    cause = refusal_of_librdkafka(name, value.get_secret_value())
+    if cause is not None:
+        cause = "librdkafka refuses its value" if is_secret(key) else cause
+        yield Doubt((key,), cause, "see librdkafka's CONFIGURATION.md for names and values")
+
+
+def refusal_of_librdkafka(name: str, value: str) -> str | None:
+    """What librdkafka says of one property; None when it takes it. Makes no client and no connection."""
+    try:
+        Producer({name: value, _STOP: ""})
+    except KafkaException as error:
+        cause: str = error.args[0].str()
+        return None if _STOP in cause else re.sub(r"\s+", " ", cause)
+    except (AttributeError, TypeError, ValueError):
+        return "this is not a property that a text can set"
+    raise AssertionError(f"librdkafka took {_STOP}")
+
+
+def redis_options(settings: Settings, read_timeout_ms: int) -> RedisOptions:
+    """Raises ValueError, which quotes no secret, when the parts do not fit together."""
+    redis = settings.redis
+    return RedisOptions(
+        url=redis.url.get_secret_value(),
+        username=redis.username,
+        password=redis.password.get_secret_value() if redis.password else None,
+        ca_file=redis.ca_file,
+        cert_file=redis.cert_file,
+        key_file=redis.key_file,
+        connect_timeout_ms=redis.connect_timeout_ms,
+        read_timeout_ms=read_timeout_ms,
+    )

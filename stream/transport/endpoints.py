@@ -1,0 +1,153 @@
+"""The two ends of a worker: where records come from, and where they go.
+
+The drivers stand beside this file; `tests/contract/test_transport.py` holds them to one behaviour.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from stream.records import Headers, RecordBatch
+
+OnAck: TypeAlias = Callable[[int], None]
+"""Called with a number of records once all of them stand in the output log."""
+
+Start: TypeAlias = Literal["earliest", "latest"]
+"""Where a group that has never committed begins."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionLag:
+    """How far a source is in one partition."""
+
+    position: int
+    """The next offset `poll` will return."""
+    end: int
+    """The log's end, as last heard; never smaller than `position`."""
+
+    @property
+    def records(self) -> int:
+        return self.end - self.position
+
+
+class PartitionListener(Protocol):
+    """Who is told when partitions come and go. Called from inside `poll` and `close`, in their thread."""
+
+    def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
+        """These partitions are ours now, in addition to those we had.
+
+        committed: by partition, the offset the group goes on from.
+        Returns where to read from, for partitions that shall start elsewhere. An offset before the
+        log's start is moved up to it. `Source.log_range` and `Source.commit` may be called in here.
+        """
+        ...
+
+    def revoked(self, partitions: AbstractSet[int]) -> None:
+        """These go to another member when this returns: deliver and commit what is done of them now."""
+        ...
+
+    def lost(self, partitions: AbstractSet[int]) -> None:
+        """These are gone already: forget them; a commit would be refused. May name unknown ones."""
+        ...
+
+
+class Source(Protocol):
+    """A member of a consumer group, on one topic."""
+
+    @property
+    def topic(self) -> str: ...
+
+    @property
+    def reachable(self) -> bool:
+        """False while no broker answers."""
+        ...
+
+    @property
+    def partition_count(self) -> int:
+        """How many partitions the topic had when partitions were last assigned; 0 before."""
+        ...
+
+    def poll(self, events_max: int, wait_ms: int) -> RecordBatch:
+        """Up to `events_max` records, or what came within `wait_ms`; offsets ascend in each partition.
+
+        Must be called more often than `max.poll.interval.ms`, paused or not: rebalances happen in it.
+        Raises `Fatal`, and whatever the listener raises.
+        """
+        ...
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Store the next offset to read of each partition for the group; returns when they stand.
+
+        Raises `Retryable` when nothing was stored but may be later, or when the partitions are no longer
+        ours (then `PartitionListener.lost` was called first), and `Fatal`.
+        """
+        ...
+
+    def pause(self) -> None:
+        """`poll` returns no records, of partitions that come later neither, until `resume`."""
+        ...
+
+    def resume(self) -> None: ...
+
+    def rewind(self, offsets: Mapping[int, int]) -> None:
+        """Read on from these earlier offsets, by assigned partition; others are passed over."""
+        ...
+
+    def lag(self) -> Mapping[int, PartitionLag]:
+        """By assigned partition; costs no round trip."""
+        ...
+
+    def log_range(self, partition: int) -> tuple[int, int]:
+        """The first offset in the log and the one after its last. A round trip. Raises `Retryable`."""
+        ...
+
+    def close(self) -> None:
+        """Revoke everything (the listener is called) and leave the group. Idempotent."""
+        ...
+
+
+class Sink(Protocol):
+    """Where records are produced, in the order of the calls for each key."""
+
+    @property
+    def message_bytes_max(self) -> int:
+        """The largest record that may be produced, as `record_bytes` counts it."""
+        ...
+
+    def produce_batch(
+        self,
+        topic: str,
+        keys: Sequence[bytes | None],
+        values: Sequence[bytes | None],
+        headers: Sequence[Headers] | None,
+        on_ack: OnAck,
+    ) -> None:
+        """Produce n records; `on_ack(n)` is called once (not for n = 0), in `poll`, `flush` or a later call.
+
+        While the queue is full this waits, and calls the `waiting` function the sink was made with.
+        Raises `Fatal` for a record that can never be delivered, here or in a later call.
+        """
+        ...
+
+    def poll(self) -> None:
+        """Serve acknowledgements; does not wait. Raises `Fatal`."""
+        ...
+
+    def flush(self, wait_ms: int) -> int:
+        """Wait until everything is acknowledged, at most `wait_ms`; returns how many records are not."""
+        ...
+
+    def close(self) -> None:
+        """Give up what is not acknowledged. Idempotent."""
+        ...
+
+
+RECORD_OVERHEAD_BYTES = 128
+HEADER_OVERHEAD_BYTES = 10
+
+
+def record_bytes(key: bytes | None, value: bytes | None, headers: Headers) -> int:
+    """What a record takes of a topic's `max.message.bytes`, at most."""
+    named = sum(len(name.encode()) + len(text or b"") + HEADER_OVERHEAD_BYTES for name, text in headers)
+    return len(key or b"") + len(value or b"") + named + RECORD_OVERHEAD_BYTES

@@ -1,0 +1,71 @@
+"""librdkafka's errors, sorted: what passes by itself, what is lost, and what only a person can mend."""
+
+from collections.abc import Mapping
+
+from confluent_kafka import KafkaError, KafkaException
+
+from stream.errors import ConfigurationError, SettingProblem
+
+GONE = frozenset(
+    {
+        KafkaError.ILLEGAL_GENERATION,
+        KafkaError.UNKNOWN_MEMBER_ID,
+        KafkaError.STALE_MEMBER_EPOCH,
+        KafkaError.FENCED_MEMBER_EPOCH,
+        KafkaError._ASSIGNMENT_LOST,
+    }
+)
+"""The group has moved on without us: what we held belongs to others."""
+
+FATAL = frozenset(
+    {
+        KafkaError._FATAL,
+        KafkaError._AUTHENTICATION,
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError._UNSUPPORTED_FEATURE,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+        KafkaError.FENCED_INSTANCE_ID,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.INCONSISTENT_GROUP_PROTOCOL,
+        KafkaError.INVALID_COMMIT_OFFSET_SIZE,
+        KafkaError.INVALID_SESSION_TIMEOUT,
+        KafkaError.OFFSET_METADATA_TOO_LARGE,
+        KafkaError.SASL_AUTHENTICATION_FAILED,
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.TOPIC_EXCEPTION,
+        KafkaError.UNKNOWN_TOPIC_OR_PART,
+        KafkaError.UNSUPPORTED_SASL_MECHANISM,
+        KafkaError.UNSUPPORTED_VERSION,
+    }
+)
+"""Of a consumer: no retry helps. Everything else passes, librdkafka retries it by itself."""
+
+MENDS: Mapping[int, str] = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART: "create it with `riverrun topics create`",
+    KafkaError._UNKNOWN_TOPIC: "create it with `riverrun topics create`",
+    KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this principal the right to it",
+    KafkaError.GROUP_AUTHORIZATION_FAILED: "grant this principal READ on the group",
+    KafkaError.CLUSTER_AUTHORIZATION_FAILED: "grant this principal IDEMPOTENT_WRITE on the cluster",
+    KafkaError._AUTHENTICATION: "check the sasl.* and ssl.* properties",
+    KafkaError.SASL_AUTHENTICATION_FAILED: "check sasl.username and sasl.password",
+    KafkaError.FENCED_INSTANCE_ID: "another worker runs with the same group.instance.id: give each its own",
+    KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the topic",
+    KafkaError.INCONSISTENT_GROUP_PROTOCOL: "the group's members use another partition.assignment.strategy: "
+    "move them over one list at a time",
+}
+
+
+def is_fatal(error: KafkaError) -> bool:
+    return error.fatal() or error.code() in FATAL
+
+
+def sentence(what: str, error: KafkaError) -> str:
+    """Place, cause and, where we know one, the mend."""
+    mend = MENDS.get(error.code())
+    return f"{what}: {error.str()} ({error.name()})" + (f"; {mend}" if mend else "")
+
+
+def refused_properties(error: KafkaException) -> ConfigurationError:
+    """What librdkafka says of a configuration that it does not take."""
+    cause, mend = error.args[0].str(), "see librdkafka's CONFIGURATION.md for its names and values"
+    return ConfigurationError([SettingProblem("kafka.properties", "librdkafka", cause, mend)])

@@ -1,0 +1,172 @@
+"""A member of a group of `MemoryBroker`."""
+
+import time
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from stream.errors import Fatal, Retryable
+from stream.records import RecordBatch
+from stream.transport.endpoints import PartitionLag, PartitionListener, Start
+from stream.transport.memory.broker import Group, Log, MemoryBroker, StoredRecord
+
+IDLE_STEP_S = 0.001
+
+
+class MemorySource:
+    """A member of a group of `MemoryBroker`; rebalances are cooperative."""
+
+    def __init__(
+        self,
+        broker: MemoryBroker,
+        topic: str,
+        group: str,
+        listener: PartitionListener,
+        start: Start = "earliest",
+    ) -> None:
+        self._broker, self._topic, self._listener, self._start = broker, topic, listener, start
+        self._group_name = group
+        self._positions: dict[int, int] = {}
+        self._paused = self._closed = False
+        self._group.members.append(self)
+
+    @property
+    def topic(self) -> str:
+        return self._topic
+
+    @property
+    def group(self) -> str:
+        return self._group_name
+
+    @property
+    def reachable(self) -> bool:
+        return not self._broker.down
+
+    @property
+    def partition_count(self) -> int:
+        return len(self._broker.logs(self._topic))
+
+    @property
+    def _group(self) -> Group:
+        return self._broker.group(self._topic, self.group)
+
+    def poll(self, events_max: int, wait_ms: int) -> RecordBatch:
+        deadline = time.monotonic() + wait_ms / 1000
+        self._rebalance()
+        read = self._read(events_max)
+        while not read and time.monotonic() < deadline:
+            time.sleep(IDLE_STEP_S)
+            read = self._read(events_max)
+        records = [record for _, record in read]
+        return RecordBatch(
+            topic=self._topic,
+            partitions=np.array([partition for partition, _ in read], np.int64),
+            offsets=np.array([r.offset for r in records], np.int64),
+            timestamps=np.array([r.timestamp for r in records], np.int64),
+            keys=[r.key for r in records],
+            values=[r.value for r in records],
+            headers=lambda i: list(records[i].headers),
+        )
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        if self._broker.down:
+            raise Retryable(f"commit of group {self.group} on {self._topic}: no broker answers")
+        if any(self._group.owners.get(p) is not self for p in offsets) or self not in self._group.members:
+            self._lose()
+            raise Retryable(f"commit of group {self.group} on {self._topic}: the group moved on")
+        self._group.committed |= offsets
+
+    def pause(self) -> None:
+        self._paused = True
+
+    def resume(self) -> None:
+        self._paused = False
+
+    def rewind(self, offsets: Mapping[int, int]) -> None:
+        self._positions |= {p: offset for p, offset in offsets.items() if p in self._positions}
+
+    def lag(self) -> Mapping[int, PartitionLag]:
+        logs = self._broker.logs(self._topic)
+        return {p: PartitionLag(at, max(at, logs[p].high)) for p, at in self._positions.items()}
+
+    def log_range(self, partition: int) -> tuple[int, int]:
+        log = self._broker.logs(self._topic)[partition]
+        return log.low, log.high
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._revoke(set(self._positions))
+        finally:
+            if self in self._group.members:
+                self._group.members.remove(self)
+
+    # --------------------------------------------------------------------------------------------- rebalances
+    def _rebalance(self) -> None:
+        if self._broker.down:
+            return
+        group, logs = self._group, self._broker.logs(self._topic)
+        if self not in group.members:
+            self._lose()
+            group.members.append(self)
+        share = group.share(self, len(logs))
+        self._revoke(set(self._positions) - share)
+        for partition in [p for p, owner in group.owners.items() if owner not in group.members]:
+            del group.owners[partition]
+        free = {p for p in share if p not in group.owners}
+        if free:
+            self._assign(free, logs)
+
+    def _assign(self, partitions: set[int], logs: Sequence[Log]) -> None:
+        group = self._group
+        from_end = not group.committed and self._start == "latest"
+        committed = {}
+        for partition in sorted(partitions):
+            low, high = logs[partition].low, logs[partition].high
+            committed[partition] = offset = group.committed.get(partition, high if from_end else low)
+            if not low <= offset <= high:
+                raise Fatal(
+                    f"{self._topic}[{partition}]: group {self.group} stands at offset {offset}, but the log "
+                    f"holds {low} to {high}: records are missing"
+                )
+        group.committed |= committed
+        group.owners |= dict.fromkeys(partitions, self)
+        elsewhere = self._listener.assigned(committed)
+        for partition, offset in (committed | dict(elsewhere)).items():
+            self._positions[partition] = max(logs[partition].low, offset)
+
+    def _revoke(self, partitions: set[int]) -> None:
+        if not partitions:
+            return
+        try:
+            self._listener.revoked(partitions)
+        finally:
+            self._forget(partitions)
+
+    def _lose(self) -> None:
+        gone = set(self._positions)
+        self._forget(gone)
+        if gone:
+            self._listener.lost(gone)
+
+    def _forget(self, partitions: set[int]) -> None:
+        for partition in partitions:
+            self._positions.pop(partition, None)
+            if self._group.owners.get(partition) is self:
+                del self._group.owners[partition]
+
+    def _read(self, events_max: int) -> list[tuple[int, StoredRecord]]:
+        if self._paused or self._broker.down:
+            return []
+        read: list[tuple[int, StoredRecord]] = []
+        logs = self._broker.logs(self._topic)
+        for partition in sorted(self._positions):
+            position = self._positions[partition]
+            if position < logs[partition].low:
+                raise Fatal(f"{self._topic}[{partition}]: offset {position} was deleted before it was read")
+            found = logs[partition].read(position, events_max - len(read))
+            self._positions[partition] = position + len(found)
+            read += [(partition, record) for record in found]
+        return read

@@ -1,0 +1,1 @@
+"""Composition roots: one file per process that can be started."""

@@ -1,0 +1,171 @@
+"""`riverrun score`: everything a score worker is made of, put together."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from features.definition import load_definition
+from features.stores.deadline import DeadlineReader
+from features.stores.redis import RedisStore
+from stream.config import Settings, groups_of, kafka_connection, redis_for_reads, topics_of
+from stream.engine.batch import BatchPolicy
+from stream.engine.breaker import BreakerPolicy
+from stream.engine.loop import LoopPolicy, ScoreLoop
+from stream.engine.overlay import Overlay
+from stream.engine.ownership import Ownership
+from stream.engine.publisher import OutputTopics, Publisher
+from stream.engine.reads import GuardedReads
+from stream.engine.rejects import RejectLimit
+from stream.engine.scoring import BatchScorer, ScoringPolicy
+from stream.errors import ExitCode
+from stream.log import configure
+from stream.metrics import ScoreMetrics
+from stream.pipeline.enrich import FreshnessPolicy
+from stream.transport.endpoints import Source
+from stream.transport.kafka import KafkaSink, KafkaSource
+from stream.workers.deployed import Deployed
+from stream.workers.runtime import Vitals, now_ms, running
+
+log = structlog.get_logger()
+
+BATCH_EVENTS_MIN = 100
+OBSERVE_EVERY_MS = 500
+HEARTBEATS_MISSED = 3
+
+
+def run(settings: Settings) -> int:
+    """Score until told to stop; returns the exit code.
+
+    Raises what stops a worker: `ConfigurationError`, `DefinitionError`, `Fatal`.
+    """
+    configure(settings.log.level, settings.log.format)
+    fallback = load_definition(settings.usecase)
+    deployed = Deployed(settings, fallback)
+    serving = deployed.first()
+    topics = topics_of(settings, fallback.name)
+    registry = CollectorRegistry()
+    metrics = ScoreMetrics(registry, fallback.name)
+    vitals = Vitals(settings.watchdog.stall_s * 1000)
+    connection = kafka_connection(settings)
+    reads = _reads(settings)
+    sink = KafkaSink(connection, waiting=_waiting(vitals))
+    overlay = Overlay(serving.definition, settings.overlay.bytes_max)
+    ownership = Ownership(topics.events, serving.namespace, reads, overlay)
+    publisher = Publisher(sink, OutputTopics(topics.predictions, topics.deadletters), metrics, now_ms)
+    scorer = BatchScorer(reads, overlay, _scoring(settings), now_ms, metrics.stage)
+    rejects = RejectLimit(settings.rejects.share_max, settings.rejects.window)
+    loop = ScoreLoop(publisher, scorer, ownership, rejects, metrics, _looping(settings, vitals), now_ms)
+    loop.serve(serving)
+    vitals.health = replace(vitals.health, loaded=True)
+    watcher = deployed.follow(settings.models, serving, loop, metrics) if settings.models else None
+    with running(settings, registry, vitals) as stop:
+        source = KafkaSource(
+            connection, topics.events, groups_of(settings, fallback.name).score, loop, settings.kafka.start
+        )
+        loop.attach(source)
+        view = _View(source, loop, ownership, overlay, reads, metrics, vitals)
+        if watcher:
+            watcher.start()
+        try:
+            while not stop.is_set():
+                view.after(loop.step())
+            vitals.health = replace(vitals.health, draining=True)
+            log.info("draining")
+            drained = loop.drain(settings.drain_s * 1000)
+        finally:
+            if watcher:
+                watcher.stop()
+            source.close()
+            sink.close()
+            reads.close()
+        log.info("stopped", drained=drained)
+        return ExitCode.OK if drained else ExitCode.FATAL
+
+
+class _View:
+    """What the loop tells probes and metrics, twice a second."""
+
+    def __init__(
+        self,
+        source: Source,
+        loop: ScoreLoop,
+        ownership: Ownership,
+        overlay: Overlay,
+        reads: GuardedReads,
+        metrics: ScoreMetrics,
+        vitals: Vitals,
+    ) -> None:
+        self._source = source
+        self._loop = loop
+        self._ownership = ownership
+        self._overlay = overlay
+        self._reads = reads
+        self._metrics = metrics
+        self._vitals = vitals
+        self._observed_ms = 0
+        self._state = reads.state
+
+    def after(self, passed: int) -> None:
+        """A step of the loop passed so many records."""
+        if passed:
+            self._vitals.progressed()
+        now = now_ms()
+        if now - self._observed_ms < OBSERVE_EVERY_MS:
+            return
+        self._observed_ms = now
+        lags = self._source.lag()
+        waiting = sum(lag.records for lag in lags.values())
+        if not waiting or not self._source.reachable:
+            self._vitals.progressed()
+        caught_up = all(
+            lags[p].position >= start for p, start in self._ownership.score_from.items() if p in lags
+        )
+        self._vitals.health = replace(self._vitals.health, assigned=bool(lags), caught_up=caught_up)
+        self._metrics.lag({p: lag.records for p, lag in lags.items()}, self._loop.lag_seconds())
+        self._metrics.state(self._loop.in_flight, self._overlay.size_bytes, self._reads.state.value)
+        if self._reads.state is not self._state:
+            self._state = self._reads.state
+            log.warning("store_breaker", state=self._state.value, error=self._reads.last_error)
+
+
+def _reads(settings: Settings) -> GuardedReads:
+    options = redis_for_reads(settings)
+    breaker = settings.redis.breaker
+    return GuardedReads(
+        DeadlineReader(lambda: RedisStore.connect(options), settings.redis.deadline_ms),
+        BreakerPolicy(breaker.failures_max, breaker.rest_ms),
+        now_ms,
+    )
+
+
+def _scoring(settings: Settings) -> ScoringPolicy:
+    heartbeat_ms = settings.freshness.heartbeat_ms
+    freshness = FreshnessPolicy(settings.freshness.limit_ms, HEARTBEATS_MISSED * heartbeat_ms)
+    return ScoringPolicy(freshness, settings.reasons.top)
+
+
+def _looping(settings: Settings, vitals: Vitals) -> LoopPolicy:
+    events_max = settings.batch.events_max
+    return LoopPolicy(
+        batch=BatchPolicy(min(BATCH_EVENTS_MIN, events_max), events_max),
+        wait_ms=settings.batch.wait_ms,
+        in_flight_max=settings.batch.in_flight_max,
+        commit_interval_ms=settings.commit.interval_ms,
+        revoke_flush_ms=settings.drain_s * 1000,
+        waiting=_waiting(vitals),
+    )
+
+
+def _waiting(vitals: Vitals) -> Callable[[], None]:
+    """While the output topic takes nothing the worker waits, visibly; waiting is not a stall."""
+    said_ms = [0]
+
+    def waiting() -> None:
+        vitals.progressed()
+        if now_ms() - said_ms[0] > 10_000:
+            said_ms[0] = now_ms()
+            log.warning("waiting_for_acknowledgements")
+
+    return waiting
