@@ -8,7 +8,7 @@ import numpy as np
 
 from features.arrays import Column, Floats, Ints
 from features.codec import encode_entries, take_entries
-from features.definition.model import Definition, RowKind
+from features.definition.model import Definition, FieldFeature, RowKind, SqlFeature
 from features.event import EventBatch, hash_ids
 from features.history import History
 from features.matrix import FeaturePlan
@@ -18,8 +18,12 @@ GoldenInput = dict[str, Any]
 
 
 def golden_inputs(definition: Definition, history: History, index: Ints) -> list[GoldenInput]:
-    """The events at `index` with every entry of their rows that came before them and is within reach."""
+    """The events at `index` with every entry of their rows that came before them and is within reach.
+
+    Bundles travel, so entity keys are numbered anew and personal fields that nothing reads are left out.
+    """
     events = history.events
+    shown = [f.name for f in definition.fields if not f.personal or f.name in read_fields(definition)]
     labelled = {row.entity for row in definition.rows if row.kind is RowKind.LABELS}
     rows = history_rows(definition, events, {name: history.label_entries(name) for name in labelled})
     return [
@@ -27,8 +31,12 @@ def golden_inputs(definition: Definition, history: History, index: Ints) -> list
             "id": events.ids[at],
             "time": int(events.times[at]),
             "position": int(events.positions[at]),
-            "fields": {name: _plain(column[at]) for name, column in events.columns.items()},
-            "keys": {name: keys[at] for name, keys in events.keys.items()},
+            "fields": {
+                name: _plain(events.columns[name][at]) if name in shown else None for name in events.columns
+            },
+            "keys": {
+                name: None if keys[at] is None else f"{name}-{case}" for name, keys in events.keys.items()
+            },
             "rows": {
                 f"{entity}/{kind.value}": base64.b64encode(
                     _row_bytes(definition, events, rows, (entity, kind), at)
@@ -36,7 +44,7 @@ def golden_inputs(definition: Definition, history: History, index: Ints) -> list
                 for entity, kind in rows
             },
         }
-        for at in index.tolist()
+        for case, at in enumerate(index.tolist())
     ]
 
 
@@ -56,6 +64,19 @@ def golden_matrix(definition: Definition, inputs: Sequence[GoldenInput]) -> tupl
         rows, _ = assemble_rows(definition, event, request, stored, {})
         parts.append(plan.matrix(event, rows))
     return events, np.concatenate(parts) if parts else np.empty((0, len(plan.names)))
+
+
+def read_fields(definition: Definition) -> set[str]:
+    """The fields that features, rows, rules or decisions read."""
+    expressions = [
+        *(feature.expression for feature in definition.features if isinstance(feature, SqlFeature)),
+        *definition.row_conditions.values(),
+        *(rule.when for rule in definition.rules if rule.when is not None),
+        *(case.when for case in definition.decisions if case.when is not None),
+    ]
+    names = {name for expression in expressions for name in expression.names}
+    names |= {feature.name for feature in definition.features if isinstance(feature, FieldFeature)}
+    return names | {column for schema in definition.rows for column in schema.columns}
 
 
 def _row_bytes(

@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.arrays import Column, Floats, Ints
+from features.arrays import Bools, Column, Floats, Ints
 from features.codec import Entries
 from features.definition.model import Definition, Field, RecordLabel
 from features.event import HISTORY_PARTITION, EventBatch, entity_key, hash_ids, pack_positions
 from features.rows import index_keys
+from features.timestamps import INVALID, iso8601_times, local_times, numeric_times
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,13 +35,15 @@ class History:
     """Shape (n,): the label (a class's index for multiclass); NaN where there is none."""
     observed_at: Ints
     """Shape (n,): when each label became visible, in the time unit."""
+    rejected: int = 0
+    """Rows of the file that were left out because live decoding would reject them."""
 
     def __len__(self) -> int:
         return len(self.events)
 
     def take(self, index: Ints) -> "History":
         """The history at `index`; positions stay what they were."""
-        return History(self.events.take(index), self.labels[index], self.observed_at[index])
+        return History(self.events.take(index), self.labels[index], self.observed_at[index], self.rejected)
 
     def label_entries(self, entity: str) -> Entries:
         """One entry per known label, its row numbered as `index_keys(events.keys[entity])` does."""
@@ -58,8 +61,9 @@ class History:
 def history_from_table(definition: Definition, table: "pa.Table") -> History:
     """Read a table whose columns are the definition's fields and, for labels by record, the label's field.
 
-    Ids and keys may be numbers (they are read as text), times any Arrow timestamp or the unit the
-    definition names. Raises `HistoryError` naming every missing column at once.
+    Ids and keys may be numbers (they are read as text); times are Arrow timestamps, or written as the
+    definition says. Fields are treated as live decoding treats them: clipped where the definition says so,
+    and rows left out that would be rejected. Raises `HistoryError` naming every missing column at once.
     """
     label = definition.label if isinstance(definition.label, RecordLabel) else None
     wanted = [field.name for field in definition.fields]
@@ -70,7 +74,9 @@ def history_from_table(definition: Definition, table: "pa.Table") -> History:
             "rename or add them"
         )
     times = _times(definition, table)
-    order = np.argsort(times, kind="stable")
+    accepted = np.flatnonzero(_accepted(definition, table))
+    order = accepted[np.argsort(times[accepted], kind="stable")]
+    rejected = len(times) - len(order)
     table, times = table.take(order), times[order]
     texts = _Texts(table)
     columns = {field.name: _column(definition, field, table, times) for field in definition.fields}
@@ -93,8 +99,23 @@ def history_from_table(definition: Definition, table: "pa.Table") -> History:
         labels = _labels(label, table)
         observed_at = times + label.delay
         if OBSERVED_AT in table.column_names:
-            observed_at = _clock_ms(table.column(OBSERVED_AT), "ms", OBSERVED_AT)
-    return History(events, labels, observed_at)
+            observed_at = _clock_ms(definition, table, OBSERVED_AT)
+    return History(events, labels, observed_at, rejected)
+
+
+def _accepted(definition: Definition, table: "pa.Table") -> Bools:
+    """Which rows live decoding would take: no field missing or out of range whose policy is to reject."""
+    accepted = np.ones(len(table), np.bool_)
+    for field in definition.fields:
+        column = table.column(field.name)
+        if field.missing == "reject":
+            accepted &= np.asarray(column.is_valid().to_numpy())
+        if field.out_of_range == "reject" and (field.minimum is not None or field.maximum is not None):
+            numbers = _numbers(column)
+            low = -np.inf if field.minimum is None else field.minimum
+            high = np.inf if field.maximum is None else field.maximum
+            accepted &= ~((numbers < low) | (numbers > high))
+    return accepted
 
 
 class _Texts:
@@ -119,29 +140,37 @@ class _Texts:
 
 
 def _times(definition: Definition, table: "pa.Table") -> Ints:
-    column = table.column(definition.time.field)
+    name = definition.time.field
+    column = table.column(name)
     if column.null_count:
-        raise HistoryError(
-            f"column {definition.time.field} has {column.null_count} empty values: every event needs its time"
-        )
+        raise HistoryError(f"column {name} has {column.null_count} empty values: every event needs its time")
     if definition.time.is_sequence:
         return np.asarray(column.to_numpy(), dtype=np.int64)
-    return _clock_ms(column, definition.time.unit or "iso8601", definition.time.field)
+    return _clock_ms(definition, table, name)
 
 
-def _clock_ms(column: "pa.ChunkedArray[Any]", unit: str, name: str) -> Ints:
+def _clock_ms(definition: Definition, table: "pa.Table", name: str) -> Ints:
+    """A column of times as ms since the epoch; `HistoryError` for a value that is none."""
     import pyarrow as pa  # noqa: PLC0415  as above
 
+    column = table.column(name)
+    unit = definition.time.unit or "iso8601"
     if pa.types.is_timestamp(column.type):
-        return np.asarray(
-            column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64()).to_numpy(), dtype=np.int64
-        )
-    if pa.types.is_string(column.type) and unit == "iso8601":
-        return np.asarray(column.cast(pa.timestamp("ms")).cast(pa.int64()).to_numpy(), dtype=np.int64)
-    scale = {"s": 1000.0, "ms": 1.0, "us": 0.001}.get(unit)
-    if scale is None:
+        whole = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
+        local = np.asarray(whole.to_numpy(), dtype=np.int64)
+        return local if column.type.tz else local_times(local, definition.timezone)
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        times = iso8601_times([text or "" for text in column.to_pylist()], definition.timezone)
+    elif unit != "iso8601":
+        times = numeric_times(column.to_pylist(), unit)
+    else:
         raise HistoryError(f"column {name} is {column.type}: an ISO 8601 time is a timestamp or a text")
-    return np.asarray(np.floor(column.to_numpy() * scale), dtype=np.int64)
+    bad = np.flatnonzero(times == INVALID)
+    if len(bad):
+        raise HistoryError(
+            f"column {name}: row {bad[0]} ({column[int(bad[0])]}) is no time, and {len(bad) - 1} more"
+        )
+    return times
 
 
 def _column(definition: Definition, field: Field, table: "pa.Table", times: Ints) -> Column:
@@ -152,10 +181,19 @@ def _column(definition: Definition, field: Field, table: "pa.Table", times: Ints
     column = table.column(field.name)
     if field.type == "string":
         return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
-    if pa.types.is_timestamp(column.type):
-        return np.asarray(
-            column.cast(pa.timestamp("ms"), safe=False).cast(pa.int64()).cast(pa.float64()).to_numpy()
-        )
+    if field.type == "timestamp":
+        known = column.is_valid().to_numpy()
+        values = np.full(len(table), np.nan)
+        index = np.flatnonzero(known)
+        values[index] = _clock_ms(definition, table.take(index), field.name)
+        return values
+    numbers = _numbers(column)
+    return np.clip(numbers, field.minimum, field.maximum) if field.out_of_range == "clip" else numbers
+
+
+def _numbers(column: "pa.ChunkedArray[Any]") -> Floats:
+    import pyarrow as pa  # noqa: PLC0415  as above
+
     return np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
 
 

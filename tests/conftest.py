@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
 
 from tools.containers import NoDocker, start_kafka, start_redis
 from tools.kafka_jars import NoKafka
 from tools.kafka_server import KafkaServer
 from tools.processes import ServerDidNotStart
 from tools.redis_server import NoRedisServer, RedisServer
+
+# A busy machine is no failure. In CI the examples are the same for everyone, so that red means the change.
+settings.register_profile("riverrun", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("riverrun")
 
 CAPABILITIES = ("kafka", "redis", "data")
 MISSING: dict[str, str] = {}

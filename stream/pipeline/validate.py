@@ -12,7 +12,7 @@ from features.arrays import Bools, Column, Floats, Ints
 from features.definition.model import Definition, Field
 from stream.pipeline.causes import Cause
 from stream.pipeline.rejected import Rejected, RejectReason
-from stream.pipeline.timestamps import INVALID
+from features.timestamps import INVALID
 
 ID_BYTES_MAX = 256
 KEY_BYTES_MAX = 512

@@ -118,3 +118,88 @@ def test_a_table_without_the_fields_names_all_that_are_missing() -> None:
     definition = machines("{time_to: end_of_entity, unit: events, cap: 125}", "regression")
     with pytest.raises(HistoryError, match="lacks the columns heat, failed"):
         history_from_table(definition, pa.table({"unit": ["a"], "cycle": [1]}))
+
+
+def payments(policy: str) -> Definition:
+    return parse_definition(
+        f"""
+name: payments
+task: binary
+event:
+  id: id
+  time: {{field: at, unit: iso8601}}
+  timezone: Europe/Brussels
+  fields: {{id: string, at: timestamp, who: string, amount: {{type: float64, min: 0, max: 10, {policy}}}}}
+entities: {{who: who}}
+label: {{field: bad, delay: 1d}}
+features: [{{fields: [amount]}}]
+rules: [{{otherwise: 0.5}}]
+decisions: [{{otherwise: go}}]
+""",
+        "payments.yaml",
+    )
+
+
+AMOUNTS = pa.table(
+    {
+        "id": ["1", "2", "3"],
+        "at": ["2024-01-01T12:00:00", "2024-07-01T12:00:00", "2024-07-01T12:00:00Z"],
+        "who": ["a", "a", "a"],
+        "amount": [5.0, 50.0, None],
+        "bad": [0, 1, 0],
+    }
+)
+
+
+def test_history_is_clipped_and_rejected_as_live_events_are() -> None:
+    clipped = history_from_table(payments("out_of_range: clip"), AMOUNTS)
+    np.testing.assert_array_equal(clipped.events.columns["amount"], [5.0, 10.0, np.nan])
+    rejecting = history_from_table(payments("out_of_range: reject, missing: reject"), AMOUNTS)
+    assert rejecting.events.ids == ["1"]
+    assert rejecting.rejected == 2
+
+
+def test_times_of_history_are_local_to_the_use_case_as_live_ones_are() -> None:
+    times = history_from_table(payments("missing: allow"), AMOUNTS).events.times
+    assert np.array(times, "datetime64[ms]").astype(str).tolist() == [
+        "2024-01-01T11:00:00.000",
+        "2024-07-01T10:00:00.000",
+        "2024-07-01T12:00:00.000",
+    ]
+
+
+def test_a_value_that_is_no_time_is_named_with_its_row() -> None:
+    broken = AMOUNTS.set_column(1, "at", pa.array(["2024-01-01T12:00:00", "yesterday", "soon"]))
+    with pytest.raises(HistoryError, match=r"column at: row 1 .*yesterday.* is no time, and 1 more"):
+        history_from_table(payments("missing: allow"), broken)
+
+
+def test_golden_inputs_leave_out_keys_and_personal_fields_that_nothing_reads() -> None:
+    definition = parse_definition(
+        """
+name: payments
+task: binary
+event:
+  id: id
+  time: {field: at, unit: ms}
+  fields:
+    id: string
+    at: timestamp
+    who: {type: string, personal: true}
+    note: {type: string, personal: true, missing: allow}
+    amount: float64
+entities: {who: who}
+label: {field: bad, delay: 1d}
+features: [{fields: [amount]}, {window: {entity: who, spans: [1d], aggregates: [count]}}]
+rules: [{otherwise: 0.5}]
+decisions: [{otherwise: go}]
+""",
+        "payments.yaml",
+    )
+    table = pa.table(
+        {"id": ["1"], "at": [5], "who": ["Ann Smith"], "note": ["hello"], "amount": [1.0], "bad": [0]}
+    )
+    case = golden_inputs(definition, history_from_table(definition, table), np.array([0]))[0]
+    assert "Ann" not in str(case)
+    assert "hello" not in str(case)
+    assert case["fields"]["amount"] == 1.0

@@ -31,7 +31,10 @@ DAY = 86_400_000
 @pytest.mark.data
 @pytest.mark.parametrize(
     ("file", "first_day"),
-    [("handbook_features_train_week.parquet", "2018-07-25"), ("handbook_features_test_week.parquet", "2018-08-08")],
+    [
+        ("handbook_features_train_week.parquet", "2018-07-25"),
+        ("handbook_features_test_week.parquet", "2018-08-08"),
+    ],
 )
 def test_offline_features_equal_the_published_ones(data: Path, file: str, first_day: str) -> None:
     definition = load_definition(example("fraud"))
@@ -46,7 +49,10 @@ def test_offline_features_equal_the_published_ones(data: Path, file: str, first_
     assert [built.events.ids[i] for i in order] == ids
     keep = np.array([i not in TIE_ROWS for i in ids])
     for at, name in enumerate(definition.feature_names):
-        ours, theirs = built.matrix[order, at], published.column(PUBLISHED[name]).to_numpy().astype(np.float64)
+        ours, theirs = (
+            built.matrix[order, at],
+            published.column(PUBLISHED[name]).to_numpy().astype(np.float64),
+        )
         if "amount" in name:  # the published amounts carry float noise that the transactions do not
             np.testing.assert_allclose(ours[keep], theirs[keep], rtol=0, atol=1e-9, err_msg=name)
         else:

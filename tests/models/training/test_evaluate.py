@@ -30,16 +30,19 @@ TOP = TopK(name="top", k=2, per=DAY, by="buyer", drop_caught=True)
 
 
 def history_of(buyers: list[str | None], times: list[int], labels: list[float]) -> History:
+    """None is a key that is missing, which an entity other than the topic's may lack; times ascend."""
     n = len(buyers)
     table = pa.table({
         "order_id": [str(i) for i in range(n)],
         "ordered_at": pa.array(times, pa.timestamp("ms")),
-        "buyer": pa.array(buyers, pa.string()),
+        "buyer": [buyer or "?" for buyer in buyers],
         "shop": ["s"] * n,
         "amount": [1.0] * n,
         "returned": labels,
     })  # fmt: skip
-    return history_from_table(ORDERS_DEFINITION, table)
+    history = history_from_table(ORDERS_DEFINITION, table)
+    events = replace(history.events, keys={**history.events.keys, "buyer": buyers})
+    return replace(history, events=events)
 
 
 def scored_of(buyers: list[str | None], labels: list[float], scores: list[float]) -> Scored:

@@ -75,6 +75,13 @@ def numeric_times(numbers: Sequence[float | None], unit: TimeUnit) -> Ints:
     return np.where(valid, np.floor(milliseconds), INVALID).astype(np.int64)
 
 
+def local_times(local_ms: Ints, timezone: str) -> Ints:
+    """What the clocks of `timezone` show, in ms, as ms since the epoch."""
+    if timezone == "UTC":
+        return local_ms
+    return local_ms - _local_offset(timezone, local_ms, np.ones(len(local_ms), np.bool_))
+
+
 def _shape(text: str) -> _Shape | None:
     match = _TEXT.fullmatch(text)
     if match is None:
