@@ -64,10 +64,8 @@ def score(
         kafka_properties=kafka_properties,
         http_port=http_port,
     )
-    from stream.log import configure
     from stream.workers import score as worker
 
-    configure(settings.log.level, settings.log.format)
     raise typer.Exit(worker.run(settings))
 
 
@@ -95,10 +93,8 @@ def materialize(
         kafka_properties=kafka_properties,
         http_port=http_port,
     )
-    from stream.log import configure
     from stream.workers import materialize as worker
 
-    configure(settings.log.level, settings.log.format)
     raise typer.Exit(worker.run(settings))
 
 

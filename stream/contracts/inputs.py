@@ -1,10 +1,10 @@
 """The contracts of what comes in: events and labels."""
 
 from features.definition.model import Definition, Field, RecordLabel, RowKind
+from features.timestamps import PATTERN, TIME_END_MS
 from models.decision import class_names
 from stream.contracts.schema import FIELD_TYPES, JsonSchema, document, nullable
 from stream.pipeline.decode import time_unit
-from features.timestamps import PATTERN, TIME_END_MS
 from stream.pipeline.validate import ID_BYTES_MAX, KEY_BYTES_MAX, SEQUENCE_MAX, required_fields
 
 _ID: JsonSchema = {"type": "string", "minLength": 1, "maxLength": ID_BYTES_MAX}

@@ -11,9 +11,7 @@ from stream.demo.workers import Crew, get, is_ready
 
 SCORE = "score"
 _MODEL = "model.txt"
-_REFUSED = re.compile(
-    r'^riverrun_bundle_loads_total\{[^}]*outcome="refused"[^}]*\} (?P<count>\S+)', re.MULTILINE
-)
+_REFUSED = re.compile(r"^riverrun_bundle_refusals_total(\{[^}]*\})? (?P<count>\S+)", re.MULTILINE)
 
 
 @dataclass(slots=True)

@@ -134,7 +134,9 @@ def poison(stage: Stage, begin: Callable[[], None]) -> Script:
     if not (yield from _until(stage, lambda: stage.snapshot.dead_letters > 0, MENDED_WITHIN_S)):
         yield "no dead letter came"
         return False
-    yield f"dead letters arrive; meanwhile {_grew(before, stage, 'model'):,} answers of the model"
+    yield from _for(stage, _SHOWN_S)
+    letters, answers = stage.snapshot.dead_letters, _grew(before, stage, "model")
+    yield f"{letters:,} dead letters so far; the model answers on ({answers:,} answers meanwhile)"
     return True
 
 

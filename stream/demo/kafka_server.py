@@ -1,10 +1,13 @@
 """Kafka inside this process: librdkafka's mock cluster, for the demo and quick tests.
 
 It keeps about 5 MB or 100,000 records a partition and drops the oldest silently, creates topics (4
-partitions) by itself, and is no proof of delivery.
+partitions) by itself, and is no proof of delivery. A group's first member waits 3 s. Later rebalances
+last a whole session timeout and never finish when they are cooperative, hence `CLIENT_PROPERTIES`.
 """
 
 import logging
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Self
 
 from confluent_kafka import Producer
@@ -12,6 +15,10 @@ from confluent_kafka import Producer
 START_TIMEOUT_S = 10.0
 PARTITIONS = 4
 """What every topic of it has."""
+CLIENT_PROPERTIES: Mapping[str, str] = MappingProxyType(
+    {"partition.assignment.strategy": "range", "session.timeout.ms": "6000", "heartbeat.interval.ms": "500"}
+)
+"""What its clients should be configured with, so that a worker that left is replaced in seconds."""
 
 
 class EmbeddedKafka:

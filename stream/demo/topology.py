@@ -12,6 +12,15 @@ from stream.demo.servers import Servers
 from stream.transport.kafka.properties import KafkaConnection
 from stream.workers.topics import create
 
+EMBEDDED: Mapping[str, str] = {
+    # A fetch that waits at the mock cluster is not woken by records that come: let none wait for long.
+    "kafka.properties.fetch.wait.max.ms": "10",
+    # A group whose last member has left takes new members only after a session timeout, less a second.
+    "kafka.properties.session.timeout.ms": "8000",
+    "kafka.properties.heartbeat.interval.ms": "1000",
+}
+"""What clients of the embedded Kafka need."""
+
 
 @dataclass(frozen=True, slots=True)
 class Topology:
@@ -66,8 +75,6 @@ def topology_of(prepared: Prepared, servers: Servers) -> Topology:
 def worker_flags(prepared: Prepared, servers: Servers) -> dict[str, str]:
     """Names are given one by one, so that settings in the environment cannot make runs share topics."""
     name = prepared.definition.name
-    # The mock cluster does not wake a fetch that waits when records come: let none wait for long.
-    embedded = {"kafka.properties.fetch.wait.max.ms": "10"} if servers.own_kafka is not None else {}
     return {
         "--usecase": str(prepared.usecase.file),
         "--models": str(prepared.models),
@@ -81,6 +88,6 @@ def worker_flags(prepared: Prepared, servers: Servers) -> dict[str, str]:
             f"kafka.topics.{topic}": f"{name}.{topic}"
             for topic in ("events", "labels", "predictions", "deadletters")
         },
-        **embedded,
+        **({} if servers.own_kafka is None else EMBEDDED),
         "materialize.complete_since": str(prepared.plan.complete_since),
     }

@@ -17,8 +17,8 @@ from features.arrays import Bools, Column, Floats, Ints
 from features.definition.model import Definition, Field, TimeUnit
 from features.event import EventBatch, entity_key, hash_ids, pack_positions
 from features.expression import truth
-from stream.pipeline.rejected import Rejected, RejectReason
 from features.timestamps import iso8601_times, numeric_times
+from stream.pipeline.rejected import Rejected, RejectReason
 from stream.pipeline.validate import (
     ID_BYTES_MAX,
     KEY_BYTES_MAX,

@@ -10,9 +10,9 @@ import numpy as np
 
 from features.arrays import Bools, Column, Floats, Ints
 from features.definition.model import Definition, Field
+from features.timestamps import INVALID
 from stream.pipeline.causes import Cause
 from stream.pipeline.rejected import Rejected, RejectReason
-from features.timestamps import INVALID
 
 ID_BYTES_MAX = 256
 KEY_BYTES_MAX = 512

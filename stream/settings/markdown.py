@@ -1,4 +1,4 @@
-"""docs/settings.md, made from the settings themselves: `python -m stream.settings.markdown > docs/settings.md`."""
+"""docs/settings.md, made from the settings themselves by `python -m stream.settings.markdown`."""
 
 import sys
 from collections.abc import Iterator

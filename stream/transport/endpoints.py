@@ -37,7 +37,8 @@ class PartitionListener(Protocol):
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         """These partitions are ours now, in addition to those we had.
 
-        committed: by partition, the offset the group goes on from.
+        committed: by partition, the offset the group goes on from. Empty when the group answers that
+        there is nothing more for us.
         Returns where to read from, for partitions that shall start elsewhere. An offset before the
         log's start is moved up to it. `Source.log_range` and `Source.commit` may be called in here.
         """

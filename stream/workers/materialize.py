@@ -10,7 +10,6 @@ import numpy as np
 import structlog
 from prometheus_client import CollectorRegistry
 
-from features.definition import load_definition
 from features.definition.model import Definition, RowKind
 from features.event import position_partitions
 from features.keys import Namespace
@@ -19,7 +18,14 @@ from features.store import OnlineStore
 from features.stores.redis import RedisStore
 from models.bundle import BundleRefused, load_bundle
 from models.deployment import DeploymentError, read_deployment
-from stream.config import Settings, groups_of, kafka_connection, redis_for_writes, topics_of
+from stream.config import (
+    Settings,
+    groups_of,
+    kafka_connection,
+    load_usecase,
+    redis_for_writes,
+    topics_of,
+)
 from stream.engine.entries import event_chunks, label_chunks
 from stream.engine.materializer import Batch, MaterializePolicy, Materializer, Surroundings
 from stream.errors import ExitCode
@@ -47,10 +53,12 @@ def run(settings: Settings) -> int:
     vitals = Vitals(settings.watchdog.stall_s * 1000)
     store = RedisStore(redis_for_writes(settings))
     connection = kafka_connection(settings)
-    topics, group = topics_of(settings, definition.name), groups_of(settings, definition.name).materialize
-    readers = [(topics.events, group, _event_batches(settings, definition))]
+    topics, groups = topics_of(settings, definition.name), groups_of(settings, definition.name)
+    readers = [(topics.events, groups.materialize, _event_batches(settings, definition))]
     if any(row.kind is RowKind.LABELS for row in definition.rows):
-        readers.append((topics.labels, f"{group}.labels", _label_batches(settings, definition, metrics)))
+        readers.append(
+            (topics.labels, groups.materialize_labels, _label_batches(settings, definition, metrics))
+        )
     pairs: list[tuple[Materializer, Source]] = []
     for topic, member_of, to_batch in readers:
         materializer = _materializer(settings, definition, store, metrics, to_batch)
@@ -93,7 +101,7 @@ def _loop(
 
 def _definition(settings: Settings) -> Definition:
     """The champion's definition, as score workers take it; the file's where there is none."""
-    definition = load_definition(settings.usecase)
+    definition = load_usecase(settings)
     if settings.models is None:
         return definition
     try:

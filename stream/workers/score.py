@@ -6,10 +6,9 @@ from dataclasses import replace
 import structlog
 from prometheus_client import CollectorRegistry
 
-from features.definition import load_definition
 from features.stores.deadline import DeadlineReader
 from features.stores.redis import RedisStore
-from stream.config import Settings, groups_of, kafka_connection, redis_for_reads, topics_of
+from stream.config import Settings, groups_of, kafka_connection, load_usecase, redis_for_reads, topics_of
 from stream.engine.batch import BatchPolicy
 from stream.engine.breaker import BreakerPolicy
 from stream.engine.loop import LoopPolicy, ScoreLoop
@@ -41,7 +40,7 @@ def run(settings: Settings) -> int:
     Raises what stops a worker: `ConfigurationError`, `DefinitionError`, `Fatal`.
     """
     configure(settings.log.level, settings.log.format)
-    fallback = load_definition(settings.usecase)
+    fallback = load_usecase(settings)
     deployed = Deployed(settings, fallback)
     serving = deployed.first()
     topics = topics_of(settings, fallback.name)

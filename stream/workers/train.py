@@ -46,7 +46,7 @@ def run(request: TrainRequest) -> int:
     if start >= end:
         raise TrainingError(f"--to {request.end} is not after --from {request.start}", "It is left out")
     with console.status("reading history"):
-        history = history_from_table(definition, read_tables(definition, request.data))
+        history = history_from_table(definition, read_tables(request.data))
     console.print(f"history: {len(history):,} events")
     with console.status("training") as status:
         result = train_bundle(
@@ -71,23 +71,22 @@ def run(request: TrainRequest) -> int:
     return ExitCode.OK
 
 
-def read_tables(definition: Definition, paths: tuple[Path, ...]) -> pa.Table:
+def read_tables(paths: tuple[Path, ...]) -> pa.Table:
     """The files as one table. Raises `HistoryError` for what cannot be read, or has other columns."""
-    known = {field.name for field in definition.fields}
     tables: list[pa.Table] = []
     for path in paths:
         try:
-            tables.append(pq.read_table(path))
+            with path.open("rb") as file:
+                tables.append(pq.read_table(file))
         except pa.ArrowInvalid as error:
             raise HistoryError(f"{path} is not a parquet file: {error}") from None
         except OSError as error:
-            raise HistoryError(f"{path} cannot be read: {error.strerror or error}") from None
+            raise HistoryError(f"{path} cannot be read: {error.strerror}") from None
     try:
         return pa.concat_tables(tables, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         names = ", ".join(str(path) for path in paths)
-        wanted = ", ".join(sorted(known))
-        raise HistoryError(f"{names} do not hold the same columns ({wanted}): {error}") from None
+        raise HistoryError(f"{names} do not hold the same columns: {error}") from None
 
 
 def parse_moment(definition: Definition, text: str) -> int:

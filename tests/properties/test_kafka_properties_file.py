@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from stream.transport.kafka import parse_properties
 
-TEXT = st.text(st.characters(blacklist_categories=("Cs",), min_codepoint=1), max_size=20)
+TEXT = st.text(st.characters(exclude_categories=["Cs"], min_codepoint=1), max_size=20)
 KEYS = st.text(string.ascii_letters + ".=: #!\\é", min_size=1, max_size=12)
 
 

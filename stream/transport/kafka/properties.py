@@ -225,7 +225,8 @@ def _unescape(text: str) -> str:
             escaped = text[at + 1 : at + 2]
             out.append({"t": "\t", "n": "\n", "r": "\r", "f": "\f"}.get(escaped, escaped))
             at += 2
-    return "".join(out)
+    joined = "".join(out).encode("utf-16-le", "surrogatepass")  # Java writes rare characters as two escapes
+    return joined.decode("utf-16-le", "replace")
 
 
 def _is_hex(text: str) -> bool:

@@ -27,7 +27,7 @@ class MemorySource:
         self._broker, self._topic, self._listener, self._start = broker, topic, listener, start
         self._group_name = group
         self._positions: dict[int, int] = {}
-        self._paused = self._closed = False
+        self._paused = self._closed = self._answered = False
         self._group.members.append(self)
 
     @property
@@ -116,7 +116,8 @@ class MemorySource:
         for partition in [p for p, owner in group.owners.items() if owner not in group.members]:
             del group.owners[partition]
         free = {p for p in share if p not in group.owners}
-        if free:
+        if free or not self._answered:
+            self._answered = True
             self._assign(free, logs)
 
     def _assign(self, partitions: set[int], logs: Sequence[Log]) -> None:
