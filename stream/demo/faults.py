@@ -105,7 +105,7 @@ def break_model(stage: Stage, worker: ScoreWorker) -> Script:
     yield f"{damaged} refused; champion {worker.champion} stays ({answers:,} answers since)"
     worker.hide_model()
     worker.begin_restart()
-    yield f"model file of {worker.champion} removed, score worker restarted"
+    yield f"model file of {worker.champion} removed, score worker restarts"
     if not (yield from _until(stage, worker.restarted, MENDED_WITHIN_S)):
         yield "the worker did not come back"
         return False

@@ -99,7 +99,7 @@ class Feed(threading.Thread):
             end = min(row + self._room(), pace.due(ahead))
             for at in range(row, end):
                 self._send(at)
-            self._books.board.sent(max(0, end - row))
+            self._books.board.sent(sum(self._answered[row:end]))
             self._producer.poll(0 if end > row else 0.005)
             row = max(row, end)
 

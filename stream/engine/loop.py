@@ -67,6 +67,7 @@ class ScoreLoop:
         self._size = policy.batch.events_min
         self._committed_ms = 0
         self._newest_timestamp = -1
+        self._drained = False
 
     def attach(self, source: Source) -> None:
         self._source = source
@@ -110,6 +111,7 @@ class ScoreLoop:
         """Wait for what is in flight, and commit it; whether all of it was acknowledged in time."""
         left = self._publisher.flush(within_ms)
         self._commit()
+        self._drained = True
         return left == 0
 
     # ------------------------------------------------------------------------------------------ partitions
@@ -118,8 +120,9 @@ class ScoreLoop:
         return self._ownership.took(committed)
 
     def revoked(self, partitions: AbstractSet[int]) -> None:
-        self._publisher.flush(self._policy.revoke_flush_ms)
-        self._commit()
+        if not self._drained:
+            self._publisher.flush(self._policy.revoke_flush_ms)
+            self._commit()
         self.lost(partitions)
 
     def lost(self, partitions: AbstractSet[int]) -> None:
@@ -134,8 +137,7 @@ class ScoreLoop:
         fresh = self._ownership.to_score(records)
         letters = self._dead_letters(serving, records, decoded, fresh)
         decoded = self._remember_old(decoded, fresh)
-        reached = next_offsets(records)
-        self._ownership.passed(reached)
+        reached = self._ownership.passed(next_offsets(records))
         scored = np.flatnonzero(decoded.scored)
         if not len(scored):
             self._scorer.remember(decoded.events)

@@ -167,9 +167,11 @@ class Materializer:
             self._progress[partition] = self._advanced(partition, offset, batch)
         self._write(ours)
         self._metrics.entries_appended(len(batch.chunks))
+        # While the rows are filled anew the group's offset says until where: it must not be moved back.
+        beyond = {p: offset for p, offset in ours.items() if offset > self._rebuild_until[p]}
         try:
-            if ours:
-                self._attached.commit(ours)
+            if beyond:
+                self._attached.commit(beyond)
         except Retryable:
             self._metrics.commit_failed()
         return len(records)

@@ -68,9 +68,13 @@ class Ownership:
                 starts[partition] = start
         return np.asarray(records.offsets >= starts[records.partitions])
 
-    def passed(self, next_offsets: Mapping[int, int]) -> None:
-        """Records up to these offsets were polled."""
+    def passed(self, next_offsets: Mapping[int, int]) -> dict[int, int]:
+        """Records up to these offsets were polled; returns those that may be committed once delivered.
+
+        While events are only read again the group's offset lies further on, and must not be moved back.
+        """
         self.positions |= {p: offset for p, offset in next_offsets.items() if p in self.positions}
+        return {p: offset for p, offset in next_offsets.items() if offset > self.score_from.get(p, -1)}
 
     def _materialized(self, partitions: int) -> dict[int, int]:
         answer = self._reads.read(progress_keys(self._namespace, self._topic, partitions))
