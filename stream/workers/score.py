@@ -32,6 +32,7 @@ log = structlog.get_logger()
 BATCH_EVENTS_MIN = 100
 OBSERVE_EVERY_MS = 500
 HEARTBEATS_MISSED = 3
+SPARE_AFTER_MS = 30_000
 
 
 def run(settings: Settings) -> int:
@@ -48,7 +49,7 @@ def run(settings: Settings) -> int:
     metrics = ScoreMetrics(registry, fallback.name)
     vitals = Vitals(settings.watchdog.stall_s * 1000)
     connection = kafka_connection(settings)
-    reads = _reads(settings)
+    reads = _reads(settings, metrics)
     sink = KafkaSink(connection, waiting=_waiting(vitals))
     overlay = Overlay(serving.definition, settings.overlay.bytes_max)
     ownership = Ownership(topics.events, serving.namespace, reads, overlay)
@@ -104,6 +105,7 @@ class _View:
         self._metrics = metrics
         self._vitals = vitals
         self._observed_ms = 0
+        self._started_ms = now_ms()
         self._state = reads.state
 
     def after(self, passed: int) -> None:
@@ -118,10 +120,10 @@ class _View:
         waiting = sum(lag.records for lag in lags.values())
         if not waiting or not self._source.reachable:
             self._vitals.progressed()
-        caught_up = all(
-            lags[p].position >= start for p, start in self._ownership.score_from.items() if p in lags
-        )
-        self._vitals.health = replace(self._vitals.health, assigned=bool(lags), caught_up=caught_up)
+        caught_up = self._ownership.caught_up(lags)
+        # A member beyond the number of partitions gets none, and stands by.
+        spare = self._source.reachable and now - self._started_ms > SPARE_AFTER_MS
+        self._vitals.health = replace(self._vitals.health, assigned=bool(lags) or spare, caught_up=caught_up)
         self._metrics.lag({p: lag.records for p, lag in lags.items()}, self._loop.lag_seconds())
         self._metrics.state(self._loop.in_flight, self._overlay.size_bytes, self._reads.state.value)
         if self._reads.state is not self._state:
@@ -129,13 +131,14 @@ class _View:
             log.warning("store_breaker", state=self._state.value, error=self._reads.last_error)
 
 
-def _reads(settings: Settings) -> GuardedReads:
+def _reads(settings: Settings, metrics: ScoreMetrics) -> GuardedReads:
     options = redis_for_reads(settings)
     breaker = settings.redis.breaker
     return GuardedReads(
         DeadlineReader(lambda: RedisStore.connect(options), settings.redis.deadline_ms),
         BreakerPolicy(breaker.failures_max, breaker.rest_ms),
         now_ms,
+        on_failure=lambda cause: metrics.store_failed(str(cause.name).lower()),
     )
 
 

@@ -44,7 +44,7 @@ class MemorySource:
 
     @property
     def partition_count(self) -> int:
-        return len(self._broker.logs(self._topic))
+        return len(self._broker.logs(self._topic)) if self._answered else 0
 
     @property
     def _group(self) -> Group:
