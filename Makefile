@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/bin
 DEPENDENCIES := .venv/.dependencies-installed
 STAMP := .venv/.riverrun-installed
-TREES := features models stream tests tools examples benchmarks
+TREES := features models stream tests tools examples
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

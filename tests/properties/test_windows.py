@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.properties.windows_reference import PlainEvent, reference
 
 from features.codec import Entries
 from features.definition.model import AggregateFunction, RowKind, RowSchema, Span, WindowFeature
 from features.event import EventBatch, pack_positions
 from features.rows import Rows, index_keys
 from features.window import evaluate
+from tests.properties.windows_reference import PlainEvent, reference
 
 COLUMNS = ("amount", "flag")
 FUNCTIONS: tuple[AggregateFunction, ...] = (
@@ -175,7 +175,8 @@ label_windows = st.builds(
 labels = st.lists(
     st.builds(
         lambda key, time, i, late, value: PlainEvent(key, time, i, (time + late, 0), (value,)),
-        st.sampled_from("ab"), st.integers(0, 12), st.integers(0, 6), st.integers(0, 8), st.sampled_from([0.0, 1.0]),
+        st.sampled_from("ab"), st.integers(0, 12), st.integers(0, 6), st.integers(0, 8),
+        st.sampled_from([0.0, 1.0]),
     ),
     max_size=14,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +11,6 @@ import pytest
 from features.arrays import Bools, Floats
 from features.matrix import FeaturePlan
 from features.rows import RowId, Rows, assemble_rows, request_rows
-from models.booster import BoosterScorer
 from models.bundle import Bundle
 from models.rules import RuleModel
 from stream.pipeline.causes import Cause, Source
@@ -46,7 +45,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
 def with_scorer(bundle: Bundle, scorer: Any, version: str) -> Bundle:
     manifest = replace(bundle.manifest, version=version)
-    return replace(bundle, scorer=cast(BoosterScorer, scorer), manifest=manifest)
+    return replace(bundle, scorer=scorer, manifest=manifest)
 
 
 def ladder(champion: Bundle | None, previous: Bundle | None) -> Answerers:
