@@ -16,6 +16,7 @@ from features.codec import Entries, join_entries, take_entries
 from features.event import position_partitions
 from features.rows import Rows
 
+_LOW_BITS = np.uint64(0xFFFF)
 _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -59,7 +60,7 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """m entries sorted by (row, time, mark), and the row and place of each of q queried events."""
+    """m entries sorted by (row, time, mark, id), and the row and place of each of q queried events."""
 
     entries: Entries
     axis: Axis
@@ -156,15 +157,16 @@ def _row_count(rows: Rows) -> int:
 
 
 def _sorted(entries: Entries, axis: Axis) -> tuple[Entries, Ints]:
-    """Sorted by (row, time, mark), stable; and the order that does it.
+    """Sorted by (row, time, mark, id), stable; and the order that does it.
 
     Rows come almost sorted, so one stable sort of one key, which is linear on runs, nearly always does.
     """
     keys = axis.keys(entries.row, entries.times)
     order = np.argsort(keys, kind="stable")
-    keys, marks = keys[order], entries.marks[order]
-    if ((keys[1:] == keys[:-1]) & (marks[1:] < marks[:-1])).any():
-        order = np.lexsort((entries.marks, entries.times, entries.row))
+    keys, marks, ids = keys[order], entries.marks[order], entries.ids[order]
+    swapped = (marks[1:] < marks[:-1]) | ((marks[1:] == marks[:-1]) & (ids[1:] < ids[:-1]))
+    if ((keys[1:] == keys[:-1]) & swapped).any():
+        order = np.lexsort((entries.ids, entries.marks, entries.times, entries.row))
     return take_entries(entries, order), order
 
 
@@ -245,9 +247,7 @@ def _sees_unsettled_labels(timeline: Timeline, queries: Queries, delay: int) -> 
         unknown = any_before & (newest[last] > axis.keys(timeline.row, queries.times))
     else:
         unknown = any_before
-    by_id = np.lexsort((entries.times, entries.ids))
-    found = by_id[np.minimum(np.searchsorted(entries.ids[by_id], queries.ids), len(by_id) - 1)]
-    own = (entries.ids[found] == queries.ids) & (entries.times[found] <= queries.times - delay)
+    own = np.isin(queries.ids, _ids_among(entries, queries, int(queries.times.max()) - delay))
     if not _repeats_an_id(entries.row, entries.ids):
         return np.asarray(unknown | own)
     order = np.lexsort((entries.ids, entries.row))
@@ -255,6 +255,18 @@ def _sees_unsettled_labels(timeline: Timeline, queries: Queries, delay: int) -> 
     corrected = np.unique(row[1:][(ids[1:] == ids[:-1]) & (row[1:] == row[:-1])])
     seen: Bools = unknown | own | np.isin(timeline.row, corrected)
     return seen
+
+
+def _ids_among(entries: Entries, queries: Queries, until: int) -> UInts:
+    """The queries' ids that have an entry with time <= `until`.
+
+    A table of the ids' last 16 bits rules out nearly every entry without looking for it.
+    """
+    table = np.zeros(1 << 16, np.bool_)
+    table[(queries.ids & _LOW_BITS).astype(np.int64)] = True
+    candidates = np.flatnonzero(table[(entries.ids & _LOW_BITS).astype(np.int64)])
+    candidates = candidates[entries.times[candidates] <= until]
+    return entries.ids[candidates][np.isin(entries.ids[candidates], queries.ids)]
 
 
 def _copy_rows(entries: Entries, row: Ints) -> tuple[Entries, Ints]:

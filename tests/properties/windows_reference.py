@@ -28,7 +28,7 @@ def reference(
     if window.kind is RowKind.EVENTS and window.include_current and window.function != "time_since_last":
         visible.append(event)
     visible = [entry for entry in visible if entry.time <= event.time - window.delay]
-    visible.sort(key=lambda entry: (entry.time, entry.mark))
+    visible.sort(key=lambda entry: (entry.time, entry.mark, entry.id))
     if window.where is not None:
         visible = [entry for entry in visible if entry.values[columns.index(window.where)] == 1.0]
     if window.span.kind == "time":
