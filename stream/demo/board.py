@@ -58,8 +58,6 @@ class Snapshot:
     """Every degradation stamped."""
     fallbacks: Mapping[str, int]
     """Those of them for which another than the champion answered."""
-    versions: Mapping[str, int]
-    """Predictions by model version."""
     alerts: Sequence[Alert]
 
 
@@ -78,7 +76,6 @@ class Board:
         self._sources: Counter[str] = Counter()
         self._causes: Counter[str] = Counter()
         self._fallbacks: Counter[str] = Counter()
-        self._versions: Counter[str] = Counter()
         self._alerts: deque[Alert] = deque(maxlen=ALERTS_KEPT)
 
     def sent(self, events: int) -> None:
@@ -97,7 +94,6 @@ class Board:
         latency_ms: float,
         decision: str | None,
         source: str,
-        version: str | None,
         causes: Sequence[str],
     ) -> None:
         """Note a prediction; one that repeats an answer (not `first`) is only counted as such."""
@@ -112,8 +108,6 @@ class Board:
             self._fallbacks.update(FALLBACKS.intersection(causes))
             if decision is not None:
                 self._decisions[decision] += 1
-            if version is not None:
-                self._versions[version] += 1
 
     def alert(self, alert: Alert) -> None:
         with self._lock:
@@ -139,6 +133,5 @@ class Board:
                 sources=dict(self._sources),
                 causes=dict(self._causes),
                 fallbacks=dict(self._fallbacks),
-                versions=dict(self._versions),
                 alerts=tuple(self._alerts),
             )

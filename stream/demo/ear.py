@@ -60,7 +60,6 @@ class Ear:
             latency_ms=latency,
             decision=prediction.decision,
             source=prediction.source,
-            version=prediction.model.version,
             causes=prediction.degradations,
         )
         if first and prediction.decision is not None and prediction.decision != self._quiet:

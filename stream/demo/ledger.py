@@ -61,7 +61,6 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     headers: tuple[tuple[str, bytes | None], ...]
-    reason: str
 
 
 class Ledger:
@@ -101,28 +100,9 @@ class Ledger:
         return first
 
     @property
-    def events(self) -> int:
-        return len(self._rows)
-
-    @property
-    def poison(self) -> int:
-        return len(self._poison)
-
-    @property
-    def predictions(self) -> int:
-        return self._predicted.total()
-
-    @property
-    def dead_letters(self) -> int:
-        return self._letters_read
-
-    @property
     def waiting(self) -> int:
         """Records sent that have neither a prediction nor a dead letter yet."""
         return len(self._rows) + len(self._poison) - len(self._predicted) - len(self._letters)
-
-    def row_of(self, position: Position) -> int | None:
-        return self._rows.get(position)
 
     def close(self) -> Account:
         """Settle the books; nothing may be on its way any more."""

@@ -1,5 +1,6 @@
 """What a person may ask of `riverrun demo`, parsed once into a frozen value."""
 
+import os
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -75,7 +76,7 @@ def parse_fault(text: str | None) -> Fault | None:
 
 
 def check(options: DemoOptions) -> None:
-    """Raises `DemoError` for options that contradict each other."""
+    """Raises `DemoError` for options that contradict each other, or ask for files nobody can write."""
     days = (options.train_from, options.train_to, options.score_from, options.score_to)
     if any(day is not None for day in days) and options.transactions is None:
         raise DemoError(
@@ -87,8 +88,20 @@ def check(options: DemoOptions) -> None:
             "--break redis kills the Redis server, and the one at --redis is not ours to kill: "
             "leave out --redis, or choose another fault"
         )
+    for flag, path in (("--summary", options.summary), ("--predictions", options.predictions)):
+        if path is not None:
+            _check_writable(flag, path)
     for flag, start, end in (("train", *days[:2]), ("score", *days[2:])):
         if start is not None and end is not None and start >= end:
             raise DemoError(
                 f"--{flag}-to {end} is not after --{flag}-from {start}; it is the first day left out"
             )
+
+
+def _check_writable(flag: str, path: Path) -> None:
+    """Before the run and not after it."""
+    if path.is_dir():
+        raise DemoError(f"{flag} {path}: is a directory; name a file in it")
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise DemoError(f"{flag} {path}: {folder} is no directory that can be written to")

@@ -68,11 +68,11 @@ def prepare(options: DemoOptions, usecase: UseCase, directory: Path, view: View,
     return Prepared(usecase, plan, known, sent, is_scored, models, version)
 
 
-def load_history(prepared: Prepared, redis: str, view: View) -> None:
+def load_history(prepared: Prepared, redis: RedisOptions, view: View) -> None:
     """Put what is known straight into the store, as rows that the workers find. Raises `DemoError`."""
     definition = prepared.definition
     try:
-        store = RedisStore.connect(RedisOptions(redis))
+        store = RedisStore.connect(redis)
         try:
             entries = backfill(
                 store,
@@ -83,6 +83,6 @@ def load_history(prepared: Prepared, redis: str, view: View) -> None:
             )
         finally:
             store.close()
-    except (StoreUnavailable, StoreRejected, ValueError) as error:
-        raise DemoError(f"--redis: history cannot be loaded: {error}") from None
+    except (StoreUnavailable, StoreRejected) as error:
+        raise DemoError(f"history cannot be loaded: {error}") from None
     view.say(f"history: {entries:,} entries in Redis")

@@ -106,5 +106,4 @@ def as_dead_letter(message: Message, events: str) -> DeadLetter | None:
         key=message.key(),
         value=message.value(),
         headers=headers,
-        reason=ours.get("riverrun.reason", ""),
     )

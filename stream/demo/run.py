@@ -12,6 +12,7 @@ from models.training.run import TrainingError
 from stream.demo.options import DemoError, DemoOptions, check
 from stream.demo.phases import Phases
 from stream.demo.prepare import Prepared, load_history, prepare
+from stream.demo.remains import rows_removed
 from stream.demo.served import predictions_table
 from stream.demo.servers import servers
 from stream.demo.session import Result, score
@@ -46,16 +47,21 @@ def _run(options: DemoOptions, directory: Path, console: Console) -> int:
     with view_on(console, f"riverrun demo: {usecase.title}") as view:
         prepared = prepare(options, usecase, directory, view, phases)
         with servers(options, directory) as found:
-            topology = topology_of(prepared, found)
-            if prepared.plan.in_store:
-                with phases.phase("history"):
-                    load_history(prepared, found.redis, view)
-            result = score(options, prepared, found, topology, directory, view, phases)
+            topology = topology_of(prepared, found, directory)
+            with rows_removed(prepared.definition, topology.redis, found):
+                if prepared.plan.in_store:
+                    with phases.phase("history"):
+                        load_history(prepared, topology.redis, view)
+                result = score(options, prepared, found, topology, directory, view, phases)
+        if found.own_kafka is None:
+            view.say(f"left on Kafka to look at: {topology.events}, {topology.predictions}, …")
         summary = _settle(prepared, result, view, phases)
     _write(options, prepared, result, summary, phases)
     console.print(final_table(summary))
     for problem in summary.problems:
         console.print(f"FAILED: {problem}", style="red", markup=False, highlight=False, soft_wrap=True)
+    for name, log in result.logs.items():
+        console.print(f"the end of {name}'s log:\n{log}", markup=False, highlight=False, soft_wrap=True)
     return ExitCode.FAILED if summary.problems else ExitCode.OK
 
 

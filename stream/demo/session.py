@@ -22,7 +22,7 @@ from stream.demo.scoring import Scoring
 from stream.demo.servers import Servers
 from stream.demo.topology import Topology
 from stream.demo.view import View
-from stream.demo.workers import Crew, wait_ready
+from stream.demo.workers import Crew, log_tail, wait_ready
 
 MATERIALIZE = "materialize"
 _READ_WITHIN_S = 30.0
@@ -43,6 +43,8 @@ class Result:
     is_mended: bool
     is_read: bool
     """Whether the output topics were read to their ends."""
+    logs: dict[str, str]
+    """The last lines of the workers that did not end as they should."""
 
 
 def score(
@@ -91,6 +93,9 @@ def score(
             dead=dead,
             is_mended=scoring.play is None or scoring.play.is_mended,
             is_read=is_read,
+            logs={
+                name: log_tail(crew[name]) for name, code in crew.exit_codes.items() if code or name in dead
+            },
         )
 
 

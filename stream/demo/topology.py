@@ -1,17 +1,29 @@
 """How workers and demo meet: settings, topics and groups of the run's own."""
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from features.definition.model import RowKind
-from stream.config import groups_of, kafka_connection, load_settings_from_environment, topics_of
+from features.stores.redis_options import RedisOptions
+from stream.config import (
+    groups_of,
+    kafka_connection,
+    load_settings_from_environment,
+    redis_for_writes,
+    topics_of,
+)
 from stream.demo.commits import Lane
 from stream.demo.kafka_server import PARTITIONS
+from stream.demo.options import DemoError
 from stream.demo.prepare import Prepared
 from stream.demo.servers import Servers
 from stream.transport.kafka.properties import KafkaConnection
 from stream.workers.topics import create
 
+READ_DEADLINE_MS = 2_000
+"""All that runs here shares a few cores: a pause of the scheduler is not to pass for a fault of Redis."""
 EMBEDDED: Mapping[str, str] = {
     # A fetch that waits at the mock cluster is not woken by records that come: let none wait for long.
     "kafka.properties.fetch.wait.max.ms": "10",
@@ -26,9 +38,12 @@ EMBEDDED: Mapping[str, str] = {
 class Topology:
     """Every topic has the same number of partitions, so that a prediction stands where its event does."""
 
+    config: Path
+    """Settings that must not stand on a command line, where anybody can read them."""
     flags: Mapping[str, str]
     """What every worker is told, by flag or key of a setting."""
     connection: KafkaConnection
+    redis: RedisOptions
     events: str
     predictions: str
     dead_letters: str
@@ -43,15 +58,20 @@ class Topology:
         others = [
             ("--set", f"{key}={value}") for key, value in self.flags.items() if not key.startswith("--")
         ]
-        return [part for pair in (*named, *others) for part in pair]
+        return [part for pair in (("--config", str(self.config)), *named, *others) for part in pair]
 
 
-def topology_of(prepared: Prepared, servers: Servers) -> Topology:
-    """Settle the names and make the topics. Raises `ConfigurationError` and `Fatal`."""
+def topology_of(prepared: Prepared, servers: Servers, directory: Path) -> Topology:
+    """Settle the names and make the topics. Raises `DemoError`, `ConfigurationError` and `Fatal`."""
     definition = prepared.definition
-    flags = worker_flags(prepared, servers)
-    # As the workers read them: the environment may hold what a real Kafka asks of its clients.
-    settings = load_settings_from_environment(None, flags)
+    config, flags = directory / "riverrun.yaml", worker_flags(prepared, servers)
+    given = {} if servers.own_redis is not None else {"redis": {"url": servers.redis}}
+    config.write_text(json.dumps(given), "utf-8")
+    # As the workers read them: the environment may hold what real servers ask of their clients.
+    settings = load_settings_from_environment(config, flags)
+    origin = settings.origin("redis.url")
+    if given and not origin.startswith(str(config)):
+        raise DemoError(f"{origin} names another Redis than --redis: unset it, or leave out --redis")
     topics, groups = topics_of(settings, definition.name), groups_of(settings, definition.name)
     if servers.own_kafka is None:
         create(settings, PARTITIONS)
@@ -62,14 +82,21 @@ def topology_of(prepared: Prepared, servers: Servers) -> Topology:
     has_labels = any(row.kind is RowKind.LABELS for row in definition.rows)
     label_groups = (f"{groups.materialize}.labels",) if has_labels else ()
     return Topology(
+        config=config,
         flags=flags,
-        connection=kafka_connection(settings),
+        connection=_quiet(kafka_connection(settings)),
+        redis=redis_for_writes(settings),
         events=topics.events,
         predictions=topics.predictions,
         dead_letters=topics.deadletters,
         event_lane=Lane.of(topics.events, PARTITIONS, (groups.score, groups.materialize)),
         label_lane=Lane.of(topics.labels, PARTITIONS, label_groups),
     )
+
+
+def _quiet(connection: KafkaConnection) -> KafkaConnection:
+    """The demo's own clients do not write into the view; what they cannot mend they raise."""
+    return replace(connection, properties={**connection.properties, "log_level": "0"})
 
 
 def worker_flags(prepared: Prepared, servers: Servers) -> dict[str, str]:
@@ -79,8 +106,9 @@ def worker_flags(prepared: Prepared, servers: Servers) -> dict[str, str]:
         "--usecase": str(prepared.usecase.file),
         "--models": str(prepared.models),
         "--kafka": servers.kafka,
-        "--redis": servers.redis,
+        **({} if servers.own_redis is None else {"--redis": servers.redis}),
         "http.host": "127.0.0.1",
+        "redis.deadline_ms": str(READ_DEADLINE_MS),
         "kafka.start": "earliest",
         "kafka.group": f"{name}.score",
         "kafka.materialize_group": f"{name}.materialize",

@@ -7,10 +7,10 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Self, TypeAlias
 
 from stream.demo.options import DemoError
 
@@ -79,11 +79,15 @@ def get(worker: Worker, path: str) -> tuple[int, str]:
         connection.close()
 
 
+Launch: TypeAlias = Callable[[str, Sequence[str], Path], Worker]
+"""What `start` does."""
+
+
 class Crew:
     """The workers of a run. Whatever happens, none of them is left running."""
 
-    def __init__(self, directory: Path) -> None:
-        self._directory = directory
+    def __init__(self, directory: Path, launch: Launch = start) -> None:
+        self._directory, self._launch = directory, launch
         self._workers: dict[str, Worker] = {}
         self._leaving: set[str] = set()
         self.exit_codes: dict[str, int] = {}
@@ -96,7 +100,7 @@ class Crew:
         self.stop_all(within_s=10.0)
 
     def start(self, name: str, arguments: Sequence[str]) -> Worker:
-        self._workers[name] = start(name, arguments, self._directory)
+        self._workers[name] = self._launch(name, arguments, self._directory)
         self._leaving.discard(name)
         return self._workers[name]
 

@@ -27,9 +27,6 @@ class Cluster(Protocol):
     @property
     def clients(self) -> "Clients": ...
 
-    @property
-    def answers_spare_members(self) -> bool: ...
-
     def create(self, topic: str) -> None: ...
 
     def source(
@@ -64,10 +61,6 @@ class MemoryCluster:
     broker: MemoryBroker = field(default_factory=lambda: MemoryBroker(now_ms=lambda: 1_000))
     clients: Clients = field(default_factory=Clients)
 
-    @property
-    def answers_spare_members(self) -> bool:
-        return True
-
     def create(self, topic: str) -> None:
         self.broker.create_topic(topic, PARTITIONS)
 
@@ -94,10 +87,6 @@ class KafkaCluster:
     create_topic: Callable[[str], None]
     properties: Mapping[str, str] = field(default_factory=dict)
     clients: Clients = field(default_factory=Clients)
-
-    @property
-    def answers_spare_members(self) -> bool:
-        return self.properties.get("group.protocol") != "consumer"
 
     def connection(self) -> KafkaConnection:
         return KafkaConnection(self.bootstrap, self.properties)
