@@ -151,6 +151,9 @@ def demo(
     predictions: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write predictions, parquet.")
     ] = None,
+    events: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write the events, parquet, as `train` takes them.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Of the simulator and of training.")] = 0,
 ) -> None:
     """Watch events become predictions: train, start the workers, feed them, and count."""
@@ -171,6 +174,7 @@ def demo(
         fault=parse_fault(fault),
         summary=summary,
         predictions=predictions,
+        events=events,
         seed=seed,
     )
     raise typer.Exit(run(options))

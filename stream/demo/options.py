@@ -39,6 +39,8 @@ class DemoOptions:
     """What breaks midway (`--break`)."""
     summary: Path | None = None
     predictions: Path | None = None
+    events: Path | None = None
+    """Where all events go as a file, before any is sent: history as `riverrun train` takes it."""
     seed: int = 0
 
 

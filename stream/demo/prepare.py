@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from features.definition.model import Definition
 from features.history import History, history_from_table
 from features.offline import scored_events
@@ -45,6 +48,8 @@ def prepare(options: DemoOptions, usecase: UseCase, directory: Path, view: View,
     with phases.phase("data"):
         view.step(f"events: {title(options, usecase.title)}", 0, 1)
         plan = make_plan(options, usecase.title, definition)
+        if options.events is not None:
+            pq.write_table(pa.concat_tables([plan.known, plan.scored]), options.events)
         known = history_from_table(definition, plan.known)
         sent = messages(definition, plan.scored)
         is_scored = scored_events(definition, history_from_table(definition, plan.scored).events).tolist()
