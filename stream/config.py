@@ -169,8 +169,8 @@ def redis_for_reads(settings: Settings) -> RedisOptions:
 
 
 def redis_for_writes(settings: Settings) -> RedisOptions:
-    """Redis within a materialize worker's deadline."""
-    return redis_options(settings, settings.redis.write_timeout_ms)
+    """Redis within a materialize worker's deadline; it must learn of every restart."""
+    return redis_options(settings, settings.redis.write_timeout_ms, reconnect_silently=False)
 
 
 def _row(settings: Settings, key: str, value: object) -> SettingRow:

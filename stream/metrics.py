@@ -1,23 +1,23 @@
-"""Every metric of riverrun, in one place. docs/metrics.md lists them; a test holds the two together.
+"""Every metric of riverrun, in one place. `stream.metrics_page` makes docs/metrics.md of them.
 
 Labels are bounded: use case, version, variant, source, decision, cause, reason, stage, topic and
 partition. No entity, no text of a record. One registry and one port a process; Prometheus adds the instance.
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
-from features.arrays import Floats, Ints
+from features.arrays import Ints
 from features.progress import NEVER, Progress
+from stream.histogram import BatchedHistogram
 from stream.pipeline import causes
 
 LATENCY_BUCKETS_S = (
@@ -31,28 +31,15 @@ _Made = TypeVar("_Made", Counter, Gauge)
 BREAKER_STATES = ("closed", "open", "half_open")
 
 
-class BatchedHistogram(Collector):
-    """A histogram that takes a batch of observations in one call: a Python call per event costs too much."""
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A metric as docs/metrics.md lists it."""
 
-    def __init__(self, name: str, documentation: str, use_case: str, bounds: Sequence[float]) -> None:
-        self._name, self._documentation, self._use_case = name, documentation, use_case
-        self._bounds = np.array(bounds)
-        self._counts: Ints = np.zeros(len(bounds) + 1, np.int64)
-        self._sum = 0.0
-
-    def observe(self, values: Floats) -> None:
-        """Count values; NaN is left out."""
-        known = values[~np.isnan(values)]
-        places = np.searchsorted(self._bounds, known, side="left")
-        self._counts += np.bincount(places, minlength=len(self._counts))
-        self._sum += float(known.sum())
-
-    def collect(self) -> Iterable[Metric]:
-        family = HistogramMetricFamily(self._name, self._documentation, labels=["use_case"])
-        bounds = [*(repr(float(bound)) for bound in self._bounds), "+Inf"]
-        cumulated = np.cumsum(self._counts).tolist()
-        family.add_metric([self._use_case], list(zip(bounds, cumulated, strict=True)), self._sum)
-        return [family]
+    name: str
+    type: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    """Without `use_case`, which all have."""
+    meaning: str
 
 
 class ScoreMetrics:
@@ -62,7 +49,7 @@ class ScoreMetrics:
         self._use_case = use_case
         self._series: set[tuple[str, str, str]] = set()
         make = _Maker(registry, use_case)
-        self._events = make.counter("events", "Valid events consumed")
+        self._events = make.counter("events", "Valid events consumed, scored or not")
         self._predictions = make.counter("predictions", "Predictions made", "version", "source", "decision")
         self._degradations = make.counter("degradations", "Predictions stamped with a cause", "cause")
         self._fallbacks = make.counter("fallbacks", "Predictions not made by the champion", "source", "cause")
@@ -72,14 +59,14 @@ class ScoreMetrics:
         self._commit_failures = make.counter("commit_failures", "Commits that Kafka refused")
         self._refusals = make.counter("bundle_refusals", "Deployed bundles that were refused")
         self._reject_share = make.gauge("reject_share", "Share of rejected records in the window")
-        self._lag_records = make.gauge("lag_records", "Records between position and log end", "partition")
+        self._lag_records = make.series("lag_records", "Records between position and log end", "partition")
         self._lag_seconds = make.gauge(
             "lag_seconds", "Age of the last polled record while behind; 0 at the log's end"
         )
         self._in_flight = make.gauge("in_flight_batches", "Batches not yet committable")
         self._overlay_bytes = make.gauge("overlay_bytes", "Entries held beyond the materializer's progress")
         self._breaker = make.gauge("breaker_state", "1 for the state the store's breaker is in", "state")
-        self._model = make.gauge(
+        self._models = make.series(
             "model_info", "1 for the models in force", "version", "digest", "variant", "role"
         )
         self._batch = make.histogram("batch_size", "Records a poll brought", BATCH_BUCKETS)
@@ -95,15 +82,18 @@ class ScoreMetrics:
             FRESHNESS_BUCKETS_S,
         )
         make.build_info()
+        self.described = tuple(make.made)
 
     def polled(self, records: int) -> None:
         self._batch.labels(self._use_case).observe(records)
+
+    def consumed(self, events: int) -> None:
+        self._events.labels(self._use_case).inc(events)
 
     def scored(
         self, versions: Sequence[str], decisions: Sequence[str], sources: Ints, decided: Ints, masks: Ints
     ) -> None:
         """Count a batch. versions: by source. decisions: by place, the last for -1. Arrays of shape (n,)."""
-        self._events.labels(self._use_case).inc(len(sources))
         width = len(decisions)
         pairs, counts = np.unique(sources * width + decided % width, return_counts=True)
         for pair, count in zip(pairs.tolist(), counts.tolist(), strict=True):
@@ -147,10 +137,8 @@ class ScoreMetrics:
         self._refusals.labels(self._use_case).inc(count)
 
     def lag(self, records: Mapping[int, int], seconds: float) -> None:
-        """Lag by partition (those that left are removed), and the age of the oldest record not yet passed."""
-        self._lag_records.clear()
-        for partition, count in records.items():
-            self._lag_records.labels(self._use_case, str(partition)).set(count)
+        """Lag by partition (those that left are removed), and the age of the last polled record."""
+        self._lag_records.show({(str(partition),): count for partition, count in records.items()})
         self._lag_seconds.labels(self._use_case).set(seconds)
 
     def state(self, in_flight: int, overlay_bytes: int, breaker: str) -> None:
@@ -161,9 +149,7 @@ class ScoreMetrics:
 
     def serves(self, models: Sequence[tuple[str, str, str, str]]) -> None:
         """The models in force, as (version, digest, variant, role); series of retired versions go."""
-        self._model.clear()
-        for labels in models:
-            self._model.labels(self._use_case, *labels).set(1)
+        self._models.show(dict.fromkeys(models, 1))
         versions = {labels[0] for labels in models} | {"rules"}
         for series in [s for s in self._series if s[0] not in versions]:
             self._predictions.remove(self._use_case, *series)
@@ -180,15 +166,19 @@ class MaterializeMetrics:
         self._store_errors = make.counter("store_errors", "Writes to the online store that failed", "cause")
         self._commit_failures = make.counter("commit_failures", "Commits that Kafka refused")
         self._labels = make.counter("labels", "Label records by what became of them", "outcome")
-        self._offset = make.gauge("materialized_offset", "Next offset to materialize", "topic", "partition")
-        self._time = make.gauge(
-            "materialized_event_time", "Largest event time materialized", "topic", "partition"
+        self._offset = make.series("materialized_offset", "Next offset to materialize", "topic", "partition")
+        self._time = make.series(
+            "materialized_event_time",
+            "Largest event time materialized, in the time unit",
+            "topic",
+            "partition",
         )
-        self._backlog = make.gauge(
+        self._backlog = make.series(
             "materialize_backlog_records", "Records not yet materialized", "topic", "partition"
         )
         self._known: dict[str, dict[int, Progress]] = {}
         make.build_info()
+        self.described = tuple(make.made)
 
     def entries_appended(self, count: int) -> None:
         self._entries.labels(self._use_case).inc(count)
@@ -206,49 +196,64 @@ class MaterializeMetrics:
     def progress(self, topic: str, progress: Mapping[int, Progress]) -> None:
         """By partition of one topic; partitions that left are removed."""
         self._known[topic] = dict(progress)
-        everything = [(t, str(p), known) for t, of in self._known.items() for p, known in of.items()]
-        for gauge in (self._offset, self._time, self._backlog):
-            gauge.clear()
-        for of_topic, partition, known in everything:
-            labels = (self._use_case, of_topic, partition)
-            self._offset.labels(*labels).set(known.offset)
-            self._backlog.labels(*labels).set(known.log_end - known.offset)
-            if known.event_time != NEVER:
-                self._time.labels(*labels).set(known.event_time)
+        everything = {(t, str(p)): known for t, of in self._known.items() for p, known in of.items()}
+        self._offset.show({place: known.offset for place, known in everything.items()})
+        self._backlog.show({place: known.log_end - known.offset for place, known in everything.items()})
+        dated = {place: known for place, known in everything.items() if known.event_time != NEVER}
+        self._time.show({place: known.event_time for place, known in dated.items()})
+
+
+class _Series:
+    """The series of a gauge that come and go with what they speak of; a scrape never finds them all gone."""
+
+    def __init__(self, gauge: Gauge, use_case: str) -> None:
+        self._gauge = gauge
+        self._use_case = use_case
+        self._shown: set[tuple[str, ...]] = set()
+
+    def show(self, values: Mapping[tuple[str, ...], float]) -> None:
+        """By labels; series of other labels are removed."""
+        for labels, value in values.items():
+            self._gauge.labels(self._use_case, *labels).set(value)
+        for labels in self._shown - values.keys():
+            self._gauge.remove(self._use_case, *labels)
+        self._shown = set(values)
 
 
 class _Maker:
-    """Makes metrics named ``riverrun_…`` whose first label is the use case."""
+    """Makes metrics named ``riverrun_…`` whose first label is the use case, and keeps a list of them."""
 
     def __init__(self, registry: CollectorRegistry, use_case: str) -> None:
         self._registry = registry
         self._use_case = use_case
+        self.made: list[Described] = []
 
-    def counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        made = Counter(f"riverrun_{name}", documentation, ["use_case", *labels], registry=self._registry)
+    def counter(self, name: str, meaning: str, *labels: str) -> Counter:
+        self.made.append(Described(f"riverrun_{name}_total", "counter", labels, meaning))
+        made = Counter(f"riverrun_{name}", meaning, ["use_case", *labels], registry=self._registry)
         return self._shown(made, labels)
 
-    def gauge(self, name: str, documentation: str, *labels: str) -> Gauge:
-        made = Gauge(f"riverrun_{name}", documentation, ["use_case", *labels], registry=self._registry)
+    def gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
+        self.made.append(Described(f"riverrun_{name}", "gauge", labels, meaning))
+        made = Gauge(f"riverrun_{name}", meaning, ["use_case", *labels], registry=self._registry)
         return self._shown(made, labels)
 
-    def histogram(self, name: str, documentation: str, buckets: Sequence[float], *labels: str) -> Histogram:
-        return Histogram(
-            f"riverrun_{name}", documentation, ["use_case", *labels], buckets=buckets, registry=self._registry
-        )
+    def series(self, name: str, meaning: str, *labels: str) -> _Series:
+        return _Series(self.gauge(name, meaning, *labels), self._use_case)
 
-    def batched(self, name: str, documentation: str, bounds: Sequence[float]) -> BatchedHistogram:
-        made = BatchedHistogram(f"riverrun_{name}", documentation, self._use_case, bounds)
+    def histogram(self, name: str, meaning: str, bounds: Sequence[float], *labels: str) -> Histogram:
+        self.made.append(Described(f"riverrun_{name}", "histogram", labels, meaning))
+        names = ["use_case", *labels]
+        return Histogram(f"riverrun_{name}", meaning, names, buckets=bounds, registry=self._registry)
+
+    def batched(self, name: str, meaning: str, bounds: Sequence[float]) -> BatchedHistogram:
+        self.made.append(Described(f"riverrun_{name}", "histogram", (), meaning))
+        made = BatchedHistogram(f"riverrun_{name}", meaning, self._use_case, bounds)
         self._registry.register(made)
         return made
 
     def build_info(self) -> None:
-        info = Gauge(
-            "riverrun_build_info",
-            "1 for this build",
-            ["use_case", "version", "python"],
-            registry=self._registry,
-        )
+        info = self.gauge("build_info", "1 for this build", "version", "python")
         info.labels(self._use_case, _installed_version(), python_version()).set(1)
 
     def _shown(self, made: _Made, labels: tuple[str, ...]) -> _Made:

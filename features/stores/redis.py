@@ -38,6 +38,8 @@ _ADVANCE_SHA = hashlib.sha1(_ADVANCE, usedforsecurity=False).hexdigest()
 class RedisStore:
     """An `OnlineStore`. It connects when first used and again after an error; nothing is tried twice.
 
+    A connection that closed between two calls is replaced, or is an error once (`reconnect_silently`).
+
     Threads may share it, one waiting for the other. A key of another type than string reads as absent.
     """
 

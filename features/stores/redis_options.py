@@ -45,6 +45,10 @@ class RedisOptions:
     read_timeout_ms: int = 1_000
     """For one request of ours to be sent and answered as a whole."""
     client_name: str = "riverrun"
+    reconnect_silently: bool = True
+    """Whether a connection found closed before a request is replaced without a word. Who must know that the
+    server may have come back with an older state says False: that request then fails, unsent, and the next
+    one connects again."""
     _parts: SplitResult = field(init=False, compare=False)
     _database: int = field(init=False, compare=False)
 

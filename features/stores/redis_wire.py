@@ -42,9 +42,18 @@ class RedisWire:
         self._buffer = bytearray(_RECEIVE_BYTES)
 
     def open(self) -> None:
-        """Connect and log in unless that is done."""
-        if self._socket is not None and _is_quiet(self._socket):
-            return
+        """Connect and log in unless that is done.
+
+        Raises `StoreUnavailable` for a connection that closed since its last use, unless it may be
+        replaced silently.
+        """
+        if self._socket is not None:
+            if _is_quiet(self._socket):
+                return
+            self.close()
+            if not self._options.reconnect_silently:
+                cause = "the connection closed while it was idle, and the server may have lost writes"
+                raise self._named(StoreUnavailable(cause))
         self.close()
         if unreadable := self._options.unreadable_files():
             raise StoreRejected(f"{self._options.address}: cannot read {', '.join(map(str, unreadable))}")

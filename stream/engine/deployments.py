@@ -4,11 +4,14 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from models.deployment import DEPLOYMENT, DeploymentError, read_deployment
 from stream.engine.serving import Loaded, load_deployed
 
 INTERVAL_S = 0.5
+
+Identity: TypeAlias = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +27,15 @@ class Change:
 class DeploymentWatcher:
     """A thread that loads what is deployed next; the worker takes it between two batches."""
 
-    def __init__(self, models: Path, on_change: Callable[[Change], None]) -> None:
-        """on_change: called in the watcher's thread with each change; keep what it brings for the worker."""
+    def __init__(self, models: Path, seen: Identity, on_change: Callable[[Change], None]) -> None:
+        """seen: `identity` from before the deployment in force was read, so that no change slips through.
+
+        on_change: called in the watcher's thread with each change; keep what it brings for the worker.
+        """
         self._models = models
         self._on_change = on_change
         self._stopped = threading.Event()
-        self._seen = _identity(models)
+        self._seen = seen
         self._thread = threading.Thread(target=self._run, name="deployments", daemon=True)
 
     def start(self) -> None:
@@ -42,9 +48,9 @@ class DeploymentWatcher:
 
     def _run(self) -> None:
         while not self._stopped.wait(INTERVAL_S):
-            identity = _identity(self._models)
-            if identity != self._seen:
-                self._seen = identity
+            found = identity(self._models)
+            if found != self._seen:
+                self._seen = found
                 self._on_change(read_and_load(self._models))
 
 
@@ -54,11 +60,14 @@ def read_and_load(models: Path) -> Change:
         deployment = read_deployment(models)
     except DeploymentError as error:
         return Change(None, (str(error),))
-    loaded = load_deployed(models, deployment)
+    try:
+        loaded = load_deployed(models, deployment)
+    except Exception as error:  # noqa: BLE001  whatever a bundle makes a library do, the worker goes on without it
+        return Change(None, (f"{models}: {deployment.champion}: {type(error).__name__}: {error}",))
     return Change(loaded, loaded.refused)
 
 
-def _identity(models: Path) -> tuple[int, int, int] | None:
+def identity(models: Path) -> Identity:
     """What changes when the file is replaced; None while there is none."""
     try:
         status = (models / DEPLOYMENT).stat()

@@ -1,13 +1,69 @@
-"""What a batch of events or labels adds to rows: (row key, entry) pairs, ready to append."""
+"""What a batch of records adds to rows: (row key, entry) pairs, ready to append."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from features.codec import encode_entries, split_entries
 from features.definition.model import Definition, RowKind
-from features.event import EventBatch
+from features.event import EventBatch, position_partitions
 from features.keys import Namespace
 from features.rows import entry_values
-from stream.pipeline.labels import DecodedLabels
+from stream.metrics import MaterializeMetrics
+from stream.pipeline.decode import Decoder
+from stream.pipeline.labels import DecodedLabels, LabelDecoder
+from stream.records import RecordBatch
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What a batch of records adds to the store."""
+
+    chunks: Sequence[tuple[bytes, bytes]]
+    """(row key, entry) pairs."""
+    newest: Mapping[int, int]
+    """By partition the largest event time, or `observed_at` of labels; without those that brought none."""
+
+
+def event_batches(definition: Definition, future_limit_ms: int) -> Callable[[RecordBatch], Batch]:
+    """For the events topic. What is rejected is passed over: the score worker dead-letters it."""
+    decoder = Decoder(definition, future_limit_ms=future_limit_ms)
+
+    def to_batch(records: RecordBatch) -> Batch:
+        decoded = decoder.decode(records)
+        events, came = decoded.events, records.timestamps[decoded.index]
+        # How far the rows are is told by the events' times, but not by those dated ahead.
+        dated_ahead = (came >= 0) & (events.times > came) & (not definition.time.is_sequence)
+        reached = np.where(dated_ahead, came, events.times)
+        partitions = position_partitions(events.positions)
+        times = {p: reached[partitions == p] for p in np.unique(partitions).tolist()}
+        return Batch(
+            chunks=event_chunks(definition, events),
+            newest={p: int(of.max()) for p, of in times.items()},
+        )
+
+    return to_batch
+
+
+def label_batches(
+    definition: Definition, future_limit_ms: int, metrics: MaterializeMetrics
+) -> Callable[[RecordBatch], Batch]:
+    """For the labels topic."""
+    decoder = LabelDecoder(definition, future_limit_ms=future_limit_ms)
+
+    def to_batch(records: RecordBatch) -> Batch:
+        labels = decoder.decode(records)
+        complete = int(labels.complete.sum())
+        metrics.labels_decoded(complete, len(labels) - complete, len(labels.rejected))
+        partitions = records.partitions[labels.index]
+        seen = {p: labels.observed_at[partitions == p] for p in np.unique(partitions).tolist()}
+        return Batch(
+            chunks=label_chunks(definition, labels),
+            newest={p: int(of.max()) for p, of in seen.items()},
+        )
+
+    return to_batch
 
 
 def event_chunks(definition: Definition, events: EventBatch) -> list[tuple[bytes, bytes]]:

@@ -4,11 +4,19 @@ import json
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 Probe = Callable[[], list[str]]
 """Says what is wrong; nothing is wrong when the list is empty."""
+
+
+class _Server(ThreadingHTTPServer):
+    def server_bind(self) -> None:
+        """As TCPServer does: HTTPServer would ask for the host's name, and wait where no DNS answers."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
 
 class HealthServer:
@@ -40,7 +48,7 @@ class HealthServer:
             def log_message(self, *_: object) -> None:
                 """Probes come every few seconds; they are not news."""
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
+        self._server = _Server((host, port), Handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 

@@ -36,8 +36,10 @@ class LoopPolicy:
     commit_interval_ms: int
     revoke_flush_ms: int
     """How long to wait for acknowledgements when partitions are taken away."""
+    labels_topic: str | None
+    """None where no window reads labels."""
     waiting: Callable[[], None]
-    """Called over and over while the outputs are not acknowledged."""
+    """Called over and over while too many outputs are not acknowledged."""
 
 
 class ScoreLoop:
@@ -68,6 +70,8 @@ class ScoreLoop:
         self._committed_ms = 0
         self._newest_timestamp = -1
         self._drained = False
+        self._holding_back = False
+        self._label_partitions = 0
 
     def attach(self, source: Source) -> None:
         self._source = source
@@ -80,6 +84,7 @@ class ScoreLoop:
     def step(self) -> int:
         """Poll once and answer what came; returns how many records were passed."""
         serving = self._current()
+        self._hold_back()
         records = self._attached.poll(self._size, self._policy.wait_ms)
         self._publisher.serve_acks()
         if len(records):
@@ -88,10 +93,7 @@ class ScoreLoop:
             self._pass(serving, records)
             waiting = sum(lag.records for lag in self._attached.lag().values())
             self._size = next_size(self._size, len(records), waiting, self._policy.batch)
-        while self._publisher.in_flight >= self._policy.in_flight_max:
-            if self._publisher.flush(BACKPRESSURE_WAIT_MS):
-                self._policy.waiting()
-        if self._now_ms() - self._committed_ms >= self._policy.commit_interval_ms:
+        if abs(self._now_ms() - self._committed_ms) >= self._policy.commit_interval_ms:
             self._commit()
         return len(records)
 
@@ -117,13 +119,21 @@ class ScoreLoop:
     # ------------------------------------------------------------------------------------------ partitions
 
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
-        return self._ownership.took(committed)
+        if self._policy.labels_topic is not None:
+            self._label_partitions = self._attached.partitions_of(self._policy.labels_topic)
+        starts = self._ownership.took(committed)
+        for partition, start in starts.items():
+            if start < committed[partition]:
+                self._ownership.log_begins(partition, self._attached.log_range(partition)[0])
+        return starts
 
     def revoked(self, partitions: AbstractSet[int]) -> None:
-        if not self._drained:
-            self._publisher.flush(self._policy.revoke_flush_ms)
-            self._commit()
-        self.lost(partitions)
+        try:
+            if not self._drained:
+                self._publisher.flush(self._policy.revoke_flush_ms)
+                self._commit()
+        finally:
+            self.lost(partitions)
 
     def lost(self, partitions: AbstractSet[int]) -> None:
         self._publisher.forget(partitions)
@@ -137,13 +147,18 @@ class ScoreLoop:
         fresh = self._ownership.to_score(records)
         letters = self._dead_letters(serving, records, decoded, fresh)
         decoded = self._remember_old(decoded, fresh)
-        reached = self._ownership.passed(next_offsets(records))
+        self._metrics.consumed(len(decoded.events))
         scored = np.flatnonzero(decoded.scored)
         if not len(scored):
             self._scorer.remember(decoded.events)
             outputs = Outputs([], [], [], np.empty(0, np.int64), letters)
         else:
-            partitions = Partitions(self._attached.partition_count, frozenset(self._ownership.positions))
+            partitions = Partitions(
+                self._attached.partition_count,
+                self._ownership.owned,
+                self._policy.labels_topic,
+                self._label_partitions,
+            )
             predictions = self._scorer.score(serving, decoded, scored, records.topic, partitions)
             self._count(serving, predictions)
             with self._metrics.stage("encode"):
@@ -154,7 +169,7 @@ class ScoreLoop:
             headers = [prediction_headers(records.headers(i)) for i in at]
             outputs = Outputs(keys, values, headers, records.timestamps[place], letters)
         with self._metrics.stage("publish"):
-            self._publisher.publish(outputs, reached)
+            self._publisher.publish(outputs, self._ownership.committable(next_offsets(records)))
 
     def _remember_old(self, decoded: Decoded, fresh: Bools) -> Decoded:
         """Events that are only read again go into the overlay; returns the others."""
@@ -205,6 +220,22 @@ class ScoreLoop:
         self._metrics.freshness.observe(predictions.freshness / unit)
 
     # ------------------------------------------------------------------------------------------- internals
+
+    def _hold_back(self) -> None:
+        """While too much lacks acknowledgement fetch nothing, and keep polling: the group must not think
+        us dead, and whoever wants to stop us must get a word in.
+        """
+        in_flight_max = self._policy.in_flight_max
+        if self._publisher.in_flight >= in_flight_max:
+            self._publisher.flush(BACKPRESSURE_WAIT_MS)
+        full = self._publisher.in_flight >= in_flight_max
+        if full:
+            self._policy.waiting()
+        if full and not self._holding_back:
+            self._attached.pause()
+        elif self._holding_back and not full:
+            self._attached.resume()
+        self._holding_back = full
 
     def _current(self) -> Serving:
         if self._next_serving is not None:

@@ -6,39 +6,27 @@ between any two repeats work and loses none. Progress goes through the same orde
 its progress speaks of: after any failure the materializer goes on from there.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from msgspec import structs
 
 from features.keys import Namespace
-from features.progress import NEVER, Progress, decode_progress, encode_progress
-from features.store import OnlineStore, StoreUnavailable
+from features.progress import Progress, decode_progress, encode_progress
+from features.store import OnlineStore, StoreRejected, StoreUnavailable
+from stream.engine.completeness import from_the_start, going_on, idle, passed
+from stream.engine.entries import Batch
 from stream.errors import Fatal, Retryable
 from stream.metrics import MaterializeMetrics
 from stream.records import RecordBatch
 from stream.transport.endpoints import Source
 
-NOTHING_YET = 2**53
-"""`complete_since` before the first event of a partition whose past is unknown."""
 STORE_PATIENCE_MS = 60_000
 STORE_RETRY_S = 0.2
 
 _Answer = TypeVar("_Answer")
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """What a batch of records adds to the store."""
-
-    chunks: Sequence[tuple[bytes, bytes]]
-    """(row key, entry) pairs."""
-    newest: Mapping[int, int]
-    """Largest event time by partition; without those that brought no event."""
-    oldest: Mapping[int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +39,8 @@ class MaterializePolicy:
     """Rows hold all events from this event time on; None where that is not known."""
     heartbeat_ms: int
     """How often progress is written while nothing comes."""
+    by_the_clock: bool
+    """Whether event times are times, and not steps of a sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +50,16 @@ class Surroundings:
     now_ms: Callable[[], int]
     sleep_s: Callable[[float], None]
     new_epoch: Callable[[], str]
+
+
+@dataclass(slots=True)
+class _Pending:
+    """Records that were polled and whose entries may not all be in the store."""
+
+    batch: Batch
+    reached: dict[int, int]
+    """By partition, the offset after its last record; partitions that left meanwhile are taken out."""
+    records: int
 
 
 class Materializer:
@@ -74,6 +74,11 @@ class Materializer:
         policy: MaterializePolicy,
         surroundings: Surroundings,
     ) -> None:
+        """store: a connection of this materializer's own.
+
+        A store may come back with an older state. That shows in the first call that fails, and this
+        materializer must be the one to see it.
+        """
         self._namespace = namespace
         self._store = store
         self._to_batch = to_batch
@@ -81,10 +86,10 @@ class Materializer:
         self._policy = policy
         self._around = surroundings
         self._source: Source | None = None
-        self._epoch = ""
         self._progress: dict[int, Progress] = {}
-        self._rebuild_until: dict[int, int] = {}
-        self._pending: tuple[RecordBatch, Batch] | None = None
+        self._committed: dict[int, int] = {}
+        """By partition in hand: where the group stands; a lost state is whole again from there on."""
+        self._pending: _Pending | None = None
         self._store_failed = False
         self._beaten_ms = 0
 
@@ -101,37 +106,45 @@ class Materializer:
         return self._store_failed
 
     def step(self, events_max: int, wait_ms: int) -> int:
-        """Poll once and append what came; returns how many records were passed."""
+        """Poll once and append what came; returns how many records were passed.
+
+        While the store fails it fetches nothing and keeps polling: the group must not think us dead.
+        """
         records = self._attached.poll(events_max, wait_ms)
         if len(records):
-            self._pending = (records, self._to_batch(records))
+            self._pending = _Pending(self._to_batch(records), next_offsets(records), len(records))
+        passed = 0
         try:
             if self._store_failed:
-                self._resume()
-            if self._pending is None:
-                self._beat_if_due()
-                return 0
-            passed = self._persist(*self._pending)
+                self._compare()
+                self._store_failed = False
+                self._attached.resume()
+            if self._pending is not None:
+                self._persist(self._pending)
+                passed, self._pending = self._pending.records, None
+            self._beat_if_due()
         except StoreUnavailable:
             self._metrics.store_failed()
-            self._wait_for_store()
-            return 0
-        self._pending = None
+            self._store_failed = True
+            self._attached.pause()
+            self._around.sleep_s(STORE_RETRY_S)
+        except StoreRejected as error:
+            raise _refused(error) from None
         return passed
 
     # ------------------------------------------------------------------------------------------ partitions
 
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         """Go on from min(committed, progress); without progress in this store, from the log's start."""
-        self._epoch, stored = self._patiently(lambda: self._read(list(committed)))
-        starts: dict[int, int] = {}
+        epoch, stored = self._patiently(lambda: self._read(committed))
+        if any(known.epoch != epoch for known in self._progress.values()):
+            raise _lost_state()
         for partition, offset in committed.items():
-            first, end = self._attached.log_range(partition)
-            self._progress[partition] = progress = self._starting(stored[partition], offset, first, end)
-            self._rebuild_until[partition] = offset
-            starts[partition] = progress.offset
-        self._patiently(lambda: self._write(starts))
-        return starts
+            log = self._attached.log_range(partition)
+            self._progress[partition] = self._starting(stored[partition], epoch, offset, log)
+        self._committed |= committed
+        self._patiently(lambda: self._write(committed))
+        return {partition: self._progress[partition].offset for partition in committed}
 
     def revoked(self, partitions: AbstractSet[int]) -> None:
         self.lost(partitions)
@@ -139,114 +152,76 @@ class Materializer:
     def lost(self, partitions: AbstractSet[int]) -> None:
         for partition in partitions:
             self._progress.pop(partition, None)
-            self._rebuild_until.pop(partition, None)
+            self._committed.pop(partition, None)
+            if self._pending is not None:
+                self._pending.reached.pop(partition, None)
 
-    def _starting(self, known: Progress | None, committed: int, first: int, end: int) -> Progress:
+    def _starting(self, known: Progress | None, epoch: str, committed: int, log: tuple[int, int]) -> Progress:
         now = self._around.now_ms()
-        if known is not None:
-            offset = max(min(known.offset, committed), first)
-            return structs.replace(known, offset=offset, log_end=max(end, offset), written_at=now)
-        since = self._policy.complete_since
-        return Progress(
-            epoch=self._epoch,
-            offset=first,
-            log_end=end,
-            event_time=NEVER,
-            complete_since=NOTHING_YET if since is None else since,
-            written_at=now,
-            rebuilding=first < committed,
-        )
+        if known is None:
+            return from_the_start(epoch, committed, log, self._policy.complete_since, now)
+        if known.offset > log[1]:
+            raise Fatal(
+                f"{self._attached.topic}: the log ends at {log[1]}, and the online store has materialized up "
+                f"to {known.offset}: the topic was made anew; give it another name, or clear the store"
+            )
+        return going_on(known, committed, log, now)
 
     # ------------------------------------------------------------------------------------------- the store
 
-    def _persist(self, records: RecordBatch, batch: Batch) -> int:
-        self._store.append(batch.chunks, self._policy.ttl_ms)
-        reached = next_offsets(records)
-        ours = {partition: offset for partition, offset in reached.items() if partition in self._progress}
-        for partition, offset in ours.items():
-            self._progress[partition] = self._advanced(partition, offset, batch)
-        self._write(ours)
-        self._metrics.entries_appended(len(batch.chunks))
-        # While the rows are filled anew the group's offset says until where: it must not be moved back.
-        beyond = {p: offset for p, offset in ours.items() if offset > self._rebuild_until[p]}
+    def _persist(self, pending: _Pending) -> None:
+        self._store.append(pending.batch.chunks, self._policy.ttl_ms)
+        lags, now = self._attached.lag(), self._around.now_ms()
+        for partition, offset in pending.reached.items():
+            end = lags[partition].end if partition in lags else offset
+            newest = pending.batch.newest.get(partition)
+            rebuilt_from = self._committed[partition]
+            self._progress[partition] = passed(
+                self._progress[partition], offset, end, newest, rebuilt_from, now
+            )
+        self._write(pending.reached)
+        self._metrics.entries_appended(len(pending.batch.chunks))
+        # Never backwards: what is read again was committed before, and says how far a rebuild must come.
+        forwards = {p: offset for p, offset in pending.reached.items() if offset > self._committed[p]}
         try:
-            if beyond:
-                self._attached.commit(beyond)
+            if forwards:
+                self._attached.commit(forwards)
+                self._committed |= forwards
         except Retryable:
             self._metrics.commit_failed()
-        return len(records)
 
-    def _advanced(self, partition: int, offset: int, batch: Batch) -> Progress:
-        known = self._progress[partition]
-        since = known.complete_since
-        lag = self._attached.lag().get(partition)
-        return structs.replace(
-            known,
-            offset=offset,
-            log_end=max(offset, lag.end if lag else offset),
-            event_time=max(known.event_time, batch.newest.get(partition, NEVER)),
-            complete_since=batch.oldest.get(partition, NOTHING_YET) if since == NOTHING_YET else since,
-            written_at=self._around.now_ms(),
-            rebuilding=known.rebuilding and offset < self._rebuild_until[partition],
-        )
-
-    def _wait_for_store(self) -> None:
-        """Stop fetching, keep polling: the group must not think us dead."""
-        if not self._store_failed:
-            self._store_failed = True
-            self._attached.pause()
-        self._around.sleep_s(STORE_RETRY_S)
-
-    def _resume(self) -> None:
+    def _compare(self) -> None:
         """Go on from what the store says, which may be older than what we wrote to it."""
-        _, stored = self._read(list(self._progress))
-        older = {
-            partition: known.offset
-            for partition, known in stored.items()
-            if known is not None and known.offset < self._progress[partition].offset
-        }
-        if None in stored.values():
-            raise Fatal(
-                "the online store came back without the state it had: start this worker again and it "
-                "fills the rows anew from the topic"
-            )
-        if older:
+        _, stored = self._read(self._progress)
+        known = {partition: progress for partition, progress in stored.items() if progress is not None}
+        if len(known) < len(stored):
+            raise _lost_state()
+        if any(progress.offset < self._progress[p].offset for p, progress in known.items()):
             self._pending = None
-            self._progress |= {partition: known for partition, known in stored.items() if known is not None}
-            self._attached.rewind(
-                {partition: self._progress[partition].offset for partition in self._progress}
-            )
-        self._store_failed = False
-        self._attached.resume()
+            self._progress |= known
+            self._attached.rewind({partition: progress.offset for partition, progress in known.items()})
 
     def _beat_if_due(self) -> None:
-        """Say that we are alive, and notice a store that lost its state unseen."""
+        """Say that we are alive, of partitions too that nothing comes from."""
         now = self._around.now_ms()
         if now - self._beaten_ms < self._policy.heartbeat_ms or not self._progress:
             return
         self._beaten_ms = now
-        epoch, _ = self._read([])
-        if epoch != self._epoch:
-            raise Fatal(
-                "the online store lost its state under this worker: start it again and it fills the rows "
-                "anew from the topic"
-            )
+        self._compare()
         lags = self._attached.lag()
         for partition, known in self._progress.items():
-            end = max(known.offset, lags[partition].end if partition in lags else known.log_end)
-            self._progress[partition] = structs.replace(known, written_at=now, log_end=end)
+            end = lags[partition].end if partition in lags else known.log_end
+            self._progress[partition] = idle(known, end, now, self._policy.by_the_clock)
         self._write(self._progress)
 
-    def _read(self, partitions: Sequence[int]) -> tuple[str, dict[int, Progress | None]]:
+    def _read(self, partitions: Collection[int]) -> tuple[str, dict[int, Progress | None]]:
         """The store's epoch, set now if it has none, and what it knows of these partitions."""
         epoch = self._store.put_if_absent(self._namespace.epoch(), self._around.new_epoch().encode()).decode()
         topic = self._attached.topic
-        values = (
-            self._store.read([self._namespace.progress(topic, p) for p in partitions]) if partitions else []
-        )
+        values = self._store.read([self._namespace.progress(topic, partition) for partition in partitions])
         return epoch, {p: decode_progress(value, epoch) for p, value in zip(partitions, values, strict=True)}
 
-    def _write(self, partitions: Mapping[int, object]) -> None:
+    def _write(self, partitions: Collection[int]) -> None:
         topic = self._attached.topic
         for partition in partitions:
             data = encode_progress(self._progress[partition])
@@ -261,16 +236,30 @@ class Materializer:
                 return ask()
             except StoreUnavailable as error:
                 self._metrics.store_failed()
+                self._store_failed = True  # it may come back older: partitions already in hand are compared
                 if self._around.now_ms() > deadline:
                     raise Fatal(
                         f"the online store does not answer: {error}; check redis.url and the server"
                     ) from None
                 self._around.sleep_s(STORE_RETRY_S)
+            except StoreRejected as error:
+                raise _refused(error) from None
 
     @property
     def _attached(self) -> Source:
         assert self._source is not None, "attach a source first"
         return self._source
+
+
+def _refused(error: StoreRejected) -> Fatal:
+    return Fatal(f"the online store refuses what a materialize worker does: {error}; mend redis.* or its ACL")
+
+
+def _lost_state() -> Fatal:
+    return Fatal(
+        "the online store lost its state under this worker: start it again and it fills the rows anew from "
+        "the topic"
+    )
 
 
 def next_offsets(records: RecordBatch) -> dict[int, int]:

@@ -25,8 +25,9 @@ class _Held:
 class Overlay:
     """Entries beyond the materializer's progress, bounded in bytes.
 
-    When full, the oldest entries go, and every partition they came from counts as truncated until the
-    materializer has passed them. Not safe for threads; the score loop owns it.
+    When full, the oldest entries go. What went is truncated until progress is past it, which is nothing
+    new for entries that were materialized, unless the store comes back with an older state than it had.
+    Not safe for threads; the score loop owns it.
     """
 
     def __init__(self, definition: Definition, bytes_max: int) -> None:
@@ -66,6 +67,8 @@ class Overlay:
 
     def trim(self, progress: Mapping[int, int]) -> None:
         """Forget what is materialized: entries of partition p with an offset below `progress[p]`."""
+        for partition, offset in progress.items():
+            self.mark_missing(partition, offset)
         if progress:
             self._keep(lambda entries: ~_below(entries, progress))
 
@@ -77,11 +80,11 @@ class Overlay:
         self._keep(lambda entries: ~np.isin(position_partitions(entries.marks), gone))
 
     def mark_missing(self, partition: int, until: int) -> None:
-        """Entries of this partition below offset `until` may be missing here, until they are materialized."""
+        """Entries of this partition below offset `until` may be missing here."""
         self._dropped_until[partition] = max(until, self._dropped_until.get(partition, 0))
 
     def truncated(self, progress: Mapping[int, int]) -> set[int]:
-        """Partitions of which entries were dropped that the materializer has not reached."""
+        """Partitions of which entries may be missing here that by `progress` the store does not hold."""
         return {p for p, until in self._dropped_until.items() if progress.get(p, 0) < until}
 
     def entries(self, request: RowRequest) -> dict[RowId, Entries]:
@@ -109,9 +112,7 @@ class Overlay:
             held = self._held[schema.entity]
             kept = wanted(held.entries)
             if not kept.all():
-                held.entries = take_entries(held.entries, kept)
-            if len(held.keys) > 2 * len(held.entries) + _KEYS_SPARE:
-                self._renumber(held)
+                self._retain(held, kept)
 
     def _drop_oldest(self, excess: int) -> None:
         """Drop from the front, where the earliest seen stand, a tenth more than needed so that it is rare."""
@@ -123,14 +124,17 @@ class Overlay:
             offsets = position_offsets(held.entries.marks[:count])
             for partition in np.unique(partitions).tolist():
                 self.mark_missing(partition, int(offsets[partitions == partition].max()) + 1)
-            held.entries = take_entries(held.entries, np.arange(count, len(held.entries)))
+            self._retain(held, np.arange(len(held.entries)) >= count)
 
     @staticmethod
-    def _renumber(held: _Held) -> None:
-        used = np.unique(held.entries.row)
+    def _retain(held: _Held, kept: Bools) -> None:
+        """Keep these entries; keys without any go once there are too many of them."""
+        held.entries = e = take_entries(held.entries, kept)
+        if len(held.keys) <= 2 * len(e) + _KEYS_SPARE:
+            return
+        used = np.unique(e.row)
         names = list(held.keys)
         held.keys = {names[number]: at for at, number in enumerate(used.tolist())}
-        e = held.entries
         held.entries = Entries(np.searchsorted(used, e.row), e.times, e.ids, e.marks, e.values)
 
 

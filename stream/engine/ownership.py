@@ -12,6 +12,7 @@ from stream.engine.reads import GuardedReads
 from stream.engine.scoring import decode_all, progress_keys
 from stream.pipeline.causes import Cause
 from stream.records import RecordBatch
+from stream.transport.endpoints import PartitionLag
 
 REPLAY_RECORDS_MAX = 1_000_000
 
@@ -28,15 +29,17 @@ class Ownership:
         self._namespace = namespace
         self._reads = reads
         self._overlay = overlay
-        self.score_from: dict[int, int] = {}
+        self._score_from: dict[int, int] = {}
         """By owned partition: the offset from which events are scored."""
-        self.positions: dict[int, int] = {}
-        """By owned partition: the next offset to come."""
 
     @property
-    def caught_up(self) -> bool:
-        """Whether everything that had to be read again was."""
-        return all(self.positions[partition] >= start for partition, start in self.score_from.items())
+    def owned(self) -> frozenset[int]:
+        """The partitions in hand."""
+        return frozenset(self._score_from)
+
+    def caught_up(self, lags: Mapping[int, PartitionLag]) -> bool:
+        """Whether everything that had to be read again was. lags: the source's."""
+        return all(lag.position >= self._score_from.get(p, 0) for p, lag in lags.items())
 
     def took(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         """Partitions were assigned; returns where to read from."""
@@ -49,32 +52,34 @@ class Ownership:
                 self._overlay.mark_missing(partition, start)
             if partition not in reached:
                 self._overlay.mark_missing(partition, offset)
-            self.score_from[partition] = offset
-            self.positions[partition] = starts[partition] = start
+            self._score_from[partition] = offset
+            starts[partition] = start
         return starts
+
+    def log_begins(self, partition: int, first: int) -> None:
+        """Retention deleted what lies before `first`: nobody can read it again."""
+        self._overlay.mark_missing(partition, first)
 
     def gave(self, partitions: AbstractSet[int]) -> None:
         """Partitions are another worker's now."""
         for partition in partitions:
-            self.score_from.pop(partition, None)
-            self.positions.pop(partition, None)
+            self._score_from.pop(partition, None)
         self._overlay.revoke(set(partitions))
 
     def to_score(self, records: RecordBatch) -> Bools:
         """Per record whether it is to be answered; False for one that is only read again."""
         starts = np.zeros(int(records.partitions.max()) + 1, np.int64)
-        for partition, start in self.score_from.items():
+        for partition, start in self._score_from.items():
             if partition < len(starts):
                 starts[partition] = start
         return np.asarray(records.offsets >= starts[records.partitions])
 
-    def passed(self, next_offsets: Mapping[int, int]) -> dict[int, int]:
-        """Records up to these offsets were polled; returns those that may be committed once delivered.
+    def committable(self, next_offsets: Mapping[int, int]) -> dict[int, int]:
+        """Those that may be committed once everything before them is delivered.
 
         While events are only read again the group's offset lies further on, and must not be moved back.
         """
-        self.positions |= {p: offset for p, offset in next_offsets.items() if p in self.positions}
-        return {p: offset for p, offset in next_offsets.items() if offset > self.score_from.get(p, -1)}
+        return {p: offset for p, offset in next_offsets.items() if offset > self._score_from.get(p, -1)}
 
     def _materialized(self, partitions: int) -> dict[int, int]:
         answer = self._reads.read(progress_keys(self._namespace, self._topic, partitions))

@@ -11,10 +11,18 @@ from stream.pipeline.causes import Cause
 class GuardedReads:
     """One read a batch; for one thread to use."""
 
-    def __init__(self, reader: DeadlineReader, policy: BreakerPolicy, now_ms: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        reader: DeadlineReader,
+        policy: BreakerPolicy,
+        now_ms: Callable[[], int],
+        on_failure: Callable[[Cause], None] = lambda _: None,
+    ) -> None:
+        """on_failure: told of every read that was tried and failed."""
         self._reader = reader
         self._policy = policy
         self._now_ms = now_ms
+        self._on_failure = on_failure
         self._breaker = Breaker()
         self.last_error: str | None = None
         """What the last failed read said; None after one that succeeded."""
@@ -45,4 +53,5 @@ class GuardedReads:
     def _failed(self, cause: Cause, error: Exception) -> Cause:
         self._breaker = next_step(self._breaker, Outcome.FAILURE, self._now_ms(), self._policy)
         self.last_error = str(error)
+        self._on_failure(cause)
         return cause

@@ -34,10 +34,13 @@ class ScoringPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Partitions:
-    """The partitions of the events topic, as this worker knows them."""
+    """The partitions of the events topic, and of the labels topic, as this worker knows them."""
 
     count: int
     owned: frozenset[int]
+    labels_topic: str | None
+    """None where no window reads labels."""
+    labels: int
 
 
 class BatchScorer:
@@ -101,17 +104,19 @@ class BatchScorer:
         request = request_rows(definition, events)
         with self._stage("read"):
             heads = progress_keys(namespace, topic, partitions.count)
+            if partitions.labels_topic is not None:
+                heads += progress_keys(namespace, partitions.labels_topic, partitions.labels)[1:]
             answer = self._reads.read([*heads, *request.store_keys])
         with self._stage("enrich"):
             if isinstance(answer, Cause):
                 enriched = without_store(events, answer)
             else:
-                progress = decode_all(answer[: len(heads)])
+                known_progress = decode_all(answer[: len(heads)])
+                progress, labels = known_progress[: partitions.count], known_progress[partitions.count :]
                 reached = {at: known.offset for at, known in enumerate(progress) if known is not None}
-                self._overlay.trim(reached)
-                coverage = Coverage(
-                    progress, partitions.owned, frozenset(self._overlay.truncated(reached)), self._now_ms()
-                )
+                self._overlay.trim({p: offset for p, offset in reached.items() if p in partitions.owned})
+                truncated = frozenset(self._overlay.truncated(reached))
+                coverage = Coverage(progress, labels, partitions.owned, truncated, self._now_ms())
                 enriched = enrich(
                     definition,
                     events,
@@ -134,7 +139,11 @@ class BatchScorer:
         champion = serving.answerers.champion
         explained = np.flatnonzero(decisions.alerts & (answers.sources == Source.MODEL))
         if champion is not None and self._policy.reasons_top and len(explained):
-            codes = contributions(champion, answers.matrix[explained], self._policy.reasons_top)
+            try:
+                codes = contributions(champion, answers.matrix[explained], self._policy.reasons_top)
+            except Exception as error:  # noqa: BLE001  a model that cannot explain itself may still answer
+                self.errors += (f"reasons {champion.version}: {type(error).__name__}: {error}",)
+                return reasons
             for at, found in zip(explained.tolist(), codes, strict=True):
                 reasons[at] = [Reason(code.feature, code.contribution) for code in found]
         return reasons

@@ -59,7 +59,9 @@ def build_serving(
     """
     first = loaded.champion or loaded.previous
     definition = first.definition if first else fallback
-    previous = loaded.previous if loaded.previous and fits(loaded.previous.definition, definition) else None
+    previous = loaded.previous
+    if previous is not None and not can_follow(previous.definition, definition):
+        previous = None
     answerers = Answerers(
         definition=definition,
         plan=first.plan if first else FeaturePlan(definition),
@@ -76,13 +78,15 @@ def build_serving(
     )
 
 
-def fits(other: Definition, definition: Definition) -> bool:
-    """Whether a model of `other` can answer from the rows and fields of `definition`."""
+def can_follow(other: Definition, definition: Definition) -> bool:
+    """Whether a worker of `definition` can serve `other` next: same events, same rows, same answer."""
     return (
-        other.fingerprints.state == definition.fingerprints.state
+        other.name == definition.name
+        and other.fingerprints.state == definition.fingerprints.state
         and other.task == definition.task
         and other.label == definition.label
-        and {field.name for field in other.fields} <= {field.name for field in definition.fields}
+        and other.fields == definition.fields  # the materializer reads events by the definition it began with
+        and other.timezone == definition.timezone
     )
 
 

@@ -29,6 +29,7 @@ from stream.pipeline.validate import (
     check_id,
     check_length,
     check_present,
+    check_record_key,
     check_sequence,
 )
 from stream.pipeline.wire import JsonReader
@@ -76,6 +77,7 @@ class Decoder:
             for i, field in enumerate(self._definition.fields)
         }
         verdicts = Verdicts(read.index)
+        check_record_key(verdicts, [records.keys[i] for i in read.index])
         times = self._times(raw[self._definition.time.field], records.timestamps[index], verdicts)
         texts = {f.name: key_texts(f, raw[f.name]) for f in self._text_fields}
         ids = self._ids(texts, verdicts)

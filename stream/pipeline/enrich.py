@@ -7,7 +7,7 @@ import numpy as np
 
 from features.arrays import Bools, Floats, Ints
 from features.codec import Entries
-from features.definition.model import Definition, RowKind
+from features.definition.model import Definition, RowKind, RowSchema
 from features.event import EventBatch, position_partitions
 from features.progress import ALWAYS, NEVER, Progress
 from features.rows import RowId, RowRequest, Rows, assemble_rows
@@ -20,10 +20,12 @@ class Coverage:
 
     progress: Sequence[Progress | None]
     """Of each partition of the events topic, in order."""
+    labels: Sequence[Progress | None]
+    """Of each partition of the labels topic; empty where no window reads labels."""
     owned: frozenset[int]
     """Partitions this worker reads: what it saw of them is in the overlay."""
     truncated: frozenset[int]
-    """Owned partitions of which the overlay had to drop entries."""
+    """Owned partitions of which the overlay may lack entries."""
     now_ms: int
 
 
@@ -32,9 +34,9 @@ class FreshnessPolicy:
     """How far rows may lag."""
 
     limit: int
-    """In the time unit (offsets under sequence time): beyond it the entity's features are missing."""
+    """In the time unit (offsets under sequence time): beyond it the features are missing."""
     heartbeat_ms: int
-    """A materializer at the log's end that wrote nothing for longer counts as stopped."""
+    """A materializer that wrote nothing for longer counts as stopped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,25 +64,27 @@ def enrich(
 ) -> Enriched:
     """Unite stored rows, overlay and batch, and judge their completeness for each event."""
     n = len(events)
-    rows, corrupt = assemble_rows(definition, events, request, stored, overlay)
+    united, corrupt = assemble_rows(definition, events, request, stored, overlay)
+    rows: dict[RowId, Rows] = dict(united)
     causes = np.where(corrupt, int(Cause.ROW_CORRUPT), 0).astype(np.int64)
     usable = np.ones(n, np.bool_)
     freshness = np.zeros(n)
     partitions = position_partitions(events.positions)
-    for entity in {row.entity for row in definition.rows}:
-        missing_key = np.array([key is None for key in events.keys[entity]])
-        causes |= np.where(missing_key, int(Cause.KEY_MISSING), 0)
-        is_topic_entity = entity == definition.topic_entity.name
-        for partition in np.unique(partitions).tolist() if is_topic_entity else [None]:
-            of = np.ones(n, np.bool_) if partition is None else partitions == partition
-            behind = _judge(definition, entity, events, of, partition, coverage, policy)
-            causes |= behind.causes
-            usable &= ~of | behind.known
-            freshness[of] = np.maximum(freshness[of], behind.lag)
-            if behind.stale:
-                rows = _without(rows, entity, of)
-    causes |= _cold_counts(definition, rows, coverage)
-    return Enriched(rows, causes, usable, freshness)
+    for schema in definition.rows:
+        keys = events.keys[schema.entity]
+        if None in keys:
+            causes[[key is None for key in keys]] |= int(Cause.KEY_MISSING)
+        by_partition = schema.kind is RowKind.EVENTS and schema.entity == definition.topic_entity.name
+        for partition in np.unique(partitions).tolist() if by_partition else [None]:
+            index = np.arange(n) if partition is None else np.flatnonzero(partitions == partition)
+            found = _judge(definition, schema, events.times[index], partition, coverage, policy)
+            causes[index] |= found.causes
+            usable[index] &= found.known
+            freshness[index] = np.maximum(freshness[index], found.lag)
+            row_id = (schema.entity, schema.kind)
+            rows[row_id] = _without(rows[row_id], index[found.stale])
+        causes |= _unfilled(definition, schema, rows[schema.entity, schema.kind], coverage)
+    return Enriched(rows, causes, usable, np.where(np.isinf(freshness), np.nan, freshness))
 
 
 def without_store(events: EventBatch, cause: Cause) -> Enriched:
@@ -90,88 +94,90 @@ def without_store(events: EventBatch, cause: Cause) -> Enriched:
 
 
 @dataclass(frozen=True, slots=True)
-class _Behind:
+class _Judgement:
+    """Of the rows of one schema for m events."""
+
     causes: Ints
     known: bool
-    lag: float
-    stale: bool
+    """Whether it is known how complete the rows are."""
+    lag: Floats
+    stale: Bools
 
 
 def _judge(
     definition: Definition,
-    entity: str,
-    events: EventBatch,
-    of: Bools,
+    schema: RowSchema,
+    times: Ints,
     partition: int | None,
     coverage: Coverage,
     policy: FreshnessPolicy,
-) -> _Behind:
-    """How complete the rows of `entity` are for the events `of`, of one partition or (None) of all."""
-    causes = np.zeros(len(events), np.int64)
-    judged = range(len(coverage.progress)) if partition is None else [partition]
-    known = [coverage.progress[at] for at in judged]
-    whole = [p for p in known if p is not None and not p.rebuilding]
+) -> _Judgement:
+    """How complete these rows are for events at `times`: of one partition, or (None) of all."""
+    m = len(times)
+    progress = coverage.progress if schema.kind is RowKind.EVENTS else coverage.labels
+    judged = range(len(progress)) if partition is None else [partition]
+    known = [progress[at] for at in judged]
+    whole = [one for one in known if one is not None and not one.rebuilding]
     if len(whole) < len(known) or not known:
-        causes[of] |= int(Cause.REBUILDING)
-        return _Behind(causes, False, np.nan, False)
-    newest = int(events.times.max())
-    lag = max(_lag(definition, coverage, at, newest, policy) for at in judged)
-    windows = [w for w in definition.windows if w.entity == entity]
-    delays = [w.delay for w in windows if w.kind is RowKind.EVENTS]
-    lacking = bool(delays) and lag > (0 if definition.time.is_sequence else min(delays))
-    stale = lacking and lag > policy.limit
-    if lacking:
-        causes[of] |= int(Cause.STALE if stale else Cause.BEHIND)
-    if coverage.truncated and (partition is None or partition in coverage.truncated):
-        causes[of] |= int(Cause.OVERLAY_TRUNCATED)
-    since = max(p.complete_since for p in whole)
+        causes = np.full(m, int(Cause.REBUILDING))
+        return _Judgement(causes, False, np.full(m, np.nan), np.zeros(m, np.bool_))
+    lag = np.zeros(m)
+    for at, one in zip(judged, whole, strict=True):
+        seen = schema.kind is RowKind.EVENTS and at in coverage.owned and at not in coverage.truncated
+        if not seen:
+            lag = np.maximum(lag, _lag(definition, one, times, coverage.now_ms, policy))
+    windows = [w for w in definition.windows if (w.entity, w.kind) == (schema.entity, schema.kind)]
+    # What a window with a delay leaves out anyway may lag; a label becomes visible at any time.
+    spared = min(w.delay for w in windows) if schema.kind is RowKind.EVENTS else 0
+    lacking = lag > (0 if definition.time.is_sequence else spared)
+    stale = lacking & (lag > policy.limit)
+    causes = np.where(stale, int(Cause.STALE), np.where(lacking, int(Cause.BEHIND), 0))
+    if schema.kind is RowKind.EVENTS and not coverage.truncated.isdisjoint(judged):
+        causes |= int(Cause.OVERLAY_TRUNCATED)
+    since = max(one.complete_since for one in whole)
     reach = max((w.delay + w.span.length for w in windows if w.span.kind == "time"), default=0)
-    if since > ALWAYS and reach and not definition.history_none:
-        causes[of & (events.times - reach < since)] |= int(Cause.COLD)
-    return _Behind(causes, True, lag, stale)
+    if since > ALWAYS and reach and schema.kind is RowKind.EVENTS:
+        causes[times - reach < since] |= int(Cause.COLD)
+    return _Judgement(causes, True, lag, stale)
 
 
 def _lag(
-    definition: Definition, coverage: Coverage, partition: int, newest: int, policy: FreshnessPolicy
-) -> float:
-    """How much of a partition the rows lack beyond what the overlay holds; 0 where nothing is known to."""
-    progress = coverage.progress[partition]
-    if progress is None:
-        return np.inf
-    if partition in coverage.owned and partition not in coverage.truncated:
-        return 0.0
-    if progress.at_end and coverage.now_ms - progress.written_at <= policy.heartbeat_ms:
-        return 0.0
+    definition: Definition, progress: Progress, times: Ints, now_ms: int, policy: FreshnessPolicy
+) -> Floats:
+    """How much of a partition the rows lack for events at `times`; 0 where nothing is known to."""
+    silent_ms = now_ms - progress.written_at
+    alive = silent_ms <= policy.heartbeat_ms
+    if progress.at_end and alive:
+        return np.zeros(len(times))
     if definition.time.is_sequence:
-        return float(max(progress.log_end - progress.offset, 1))
+        return np.full(len(times), float(max(progress.log_end - progress.offset, 1)))
     if progress.event_time == NEVER:
-        return np.inf
-    return float(max(newest - progress.event_time, 0))
+        return np.full(len(times), np.inf)
+    # An event dated ahead says nothing of how late it is now.
+    lag: Floats = np.maximum(np.minimum(times, now_ms) - progress.event_time, 0).astype(np.float64)
+    return lag if alive else np.maximum(lag, float(silent_ms))
 
 
-def _without(rows: Mapping[RowId, Rows], entity: str, of: Bools) -> dict[RowId, Rows]:
-    """The rows with those of `entity` taken away from the events `of`: their features become missing."""
-    return {
-        row_id: Rows(held.entries, np.where(of, -1, held.of_event), held.own)
-        if row_id[0] == entity and row_id[1] is RowKind.EVENTS
-        else held
-        for row_id, held in rows.items()
-    }
+def _without(rows: Rows, index: Ints) -> Rows:
+    """The rows taken away from the events at `index`: their features become missing."""
+    if not len(index):
+        return rows
+    of_event = rows.of_event.copy()
+    of_event[index] = -1
+    return Rows(rows.entries, of_event, rows.own)
 
 
-def _cold_counts(definition: Definition, rows: Mapping[RowId, Rows], coverage: Coverage) -> Ints | int:
-    """COLD where windows in event counts are not filled and earlier events may exist."""
-    if definition.history_none or all(p is None or p.complete_since == ALWAYS for p in coverage.progress):
+def _unfilled(definition: Definition, schema: RowSchema, rows: Rows, coverage: Coverage) -> Ints | int:
+    """COLD where a window in event counts is not filled, and earlier events may exist."""
+    spans = [
+        w.span.length
+        for w in definition.windows
+        if (w.entity, w.kind) == (schema.entity, schema.kind) and w.span.kind == "events"
+    ]
+    whole = all(one is None or one.complete_since == ALWAYS for one in coverage.progress)
+    if not spans or whole:
         return 0
-    longest: dict[RowId, int] = {}
-    for window in definition.windows:
-        if window.span.kind == "events":
-            row_id = (window.entity, window.kind)
-            longest[row_id] = max(longest.get(row_id, 0), window.span.length)
-    causes: Ints | int = 0
-    for row_id, length in longest.items():
-        held = rows[row_id]
-        counts = np.bincount(held.entries.row, minlength=int(held.of_event.max(initial=-1)) + 1)
-        short = (held.of_event >= 0) & (counts[np.maximum(held.of_event, 0)] < length)
-        causes = causes | np.where(short, int(Cause.COLD), 0)
-    return causes
+    pairs = np.unique(np.stack([rows.entries.row.astype(np.uint64), rows.entries.ids]), axis=1)
+    counts = np.bincount(pairs[0].astype(np.int64), minlength=int(rows.of_event.max(initial=-1)) + 1)
+    short = (rows.of_event >= 0) & (counts[np.maximum(rows.of_event, 0)] < max(spans))
+    return np.where(short, int(Cause.COLD), 0)

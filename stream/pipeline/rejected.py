@@ -18,7 +18,7 @@ class RejectReason(StrEnum):
     BAD_TIME = "bad_time"  # not a date-time as declared, or outside the years 1970 to 9999
     FUTURE_TIME = "future_time"  # further ahead of the record's timestamp than the limit
     BAD_ID = "bad_id"  # the event id is empty or too long
-    BAD_KEY = "bad_key"  # an entity key is too long
+    BAD_KEY = "bad_key"  # an entity key, or the key of the record, is too long
     BAD_LABEL = "bad_label"  # the label is not one of the task's
 
 
@@ -30,6 +30,6 @@ class Rejected:
     """Its place in the record batch."""
     reason: RejectReason
     field: str | None
-    """The field at fault; None where it is the value as a whole."""
+    """The field at fault; None where it is the value as a whole, or the record's key."""
     detail: str
     """A sentence for people. Never quotes a value of the record, which may be personal."""

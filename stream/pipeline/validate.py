@@ -16,6 +16,9 @@ from stream.pipeline.rejected import Rejected, RejectReason
 
 ID_BYTES_MAX = 256
 KEY_BYTES_MAX = 512
+RECORD_KEY_BYTES_MAX = 1_024
+"""Of the record, not the event. A prediction has its event's key, so one without bound could make a
+prediction too large for its topic."""
 SEQUENCE_MAX = 2**53 - 1
 """Beyond it float64, and so the expressions, cannot tell one number from the next."""
 
@@ -88,6 +91,15 @@ def check_length(
         return
     long = np.array([text is not None and len(text.encode()) > bytes_max for text in texts], np.bool_)
     verdicts.reject(long, reason, field, f"longer than {bytes_max} bytes")
+
+
+def check_record_key(verdicts: Verdicts, keys: Sequence[bytes | None]) -> None:
+    """Keys of records, shape (n,), must not be longer than `RECORD_KEY_BYTES_MAX`."""
+    if max(map(len, filter(None, keys)), default=0) <= RECORD_KEY_BYTES_MAX:
+        return
+    long = np.array([key is not None and len(key) > RECORD_KEY_BYTES_MAX for key in keys], np.bool_)
+    detail = f"the record's key is longer than {RECORD_KEY_BYTES_MAX} bytes"
+    verdicts.reject(long, RejectReason.BAD_KEY, None, detail)
 
 
 def check_field(verdicts: Verdicts, field: Field, column: Column) -> Column:

@@ -114,7 +114,9 @@ def refusal_of_librdkafka(name: str, value: str) -> str | None:
     raise AssertionError(f"librdkafka took {_STOP}")
 
 
-def redis_options(settings: Settings, read_timeout_ms: int) -> RedisOptions:
+def redis_options(
+    settings: Settings, read_timeout_ms: int, *, reconnect_silently: bool = True
+) -> RedisOptions:
     """Raises ValueError, which quotes no secret, when the parts do not fit together."""
     redis = settings.redis
     return RedisOptions(
@@ -126,4 +128,5 @@ def redis_options(settings: Settings, read_timeout_ms: int) -> RedisOptions:
         key_file=redis.key_file,
         connect_timeout_ms=redis.connect_timeout_ms,
         read_timeout_ms=read_timeout_ms,
+        reconnect_silently=reconnect_silently,
     )

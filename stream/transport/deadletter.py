@@ -54,4 +54,9 @@ def _envelope(records: RecordBatch, rejected: Rejected, use_case: str) -> Header
         "timestamp": str(int(records.timestamps[i])),
         "use_case": use_case,
     }
-    return [(PREFIX + name, text.encode()[:DETAIL_BYTES_MAX]) for name, text in named.items()]
+    return [(PREFIX + name, _cut(text)) for name, text in named.items()]
+
+
+def _cut(text: str) -> bytes:
+    """As UTF-8, at most `DETAIL_BYTES_MAX` bytes of whole characters."""
+    return text.encode()[:DETAIL_BYTES_MAX].decode(errors="ignore").encode()

@@ -49,7 +49,10 @@ class PartitionListener(Protocol):
         ...
 
     def lost(self, partitions: AbstractSet[int]) -> None:
-        """These are gone already: forget them; a commit would be refused. May name unknown ones."""
+        """These are gone already: forget them; a commit would be refused. May name unknown ones.
+
+        Comes from `poll` or `close` only: a refused commit alone does not say that anything is gone.
+        """
         ...
 
 
@@ -80,8 +83,9 @@ class Source(Protocol):
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Store the next offset to read of each partition for the group; returns when they stand.
 
-        Raises `Retryable` when nothing was stored but may be later, or when the partitions are no longer
-        ours (then `PartitionListener.lost` was called first), and `Fatal`.
+        Raises `Retryable` where it was refused, and `Fatal`. A refusal changes nothing here: the group may
+        be in the midst of a rebalance after which the partitions are still ours, so that the next commit
+        stands; if they are not, the listener hears so in a later `poll`.
         """
         ...
 
@@ -96,11 +100,15 @@ class Source(Protocol):
         ...
 
     def lag(self) -> Mapping[int, PartitionLag]:
-        """By assigned partition; costs no round trip."""
+        """By assigned partition; costs no round trip and never raises."""
         ...
 
     def log_range(self, partition: int) -> tuple[int, int]:
         """The first offset in the log and the one after its last. A round trip. Raises `Retryable`."""
+        ...
+
+    def partitions_of(self, topic: str) -> int:
+        """How many partitions another topic has; 0 where there is none. A round trip. Raises `Fatal`."""
         ...
 
     def close(self) -> None:

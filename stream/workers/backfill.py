@@ -70,6 +70,6 @@ def _by_row(schema: RowSchema, entries: Entries) -> Iterator[tuple[int, bytes]]:
     data = encode_entries(times, ids, marks, sorted_entries.values)
     size = entry_bytes(schema)
     numbers, starts = np.unique(sorted_entries.row, return_index=True)
-    ends = np.append(starts[1:], len(entries))
+    ends = np.append(starts, len(entries))[1:]
     for number, start, end in zip(numbers.tolist(), starts.tolist(), ends.tolist(), strict=True):
         yield number, data[start * size : end * size]

@@ -8,11 +8,12 @@ import structlog
 from features.definition.model import Definition
 from models.deployment import DeploymentError, read_deployment
 from stream.config import Settings
-from stream.engine.deployments import Change, DeploymentWatcher
+from stream.engine.deployments import Change, DeploymentWatcher, Identity, identity
 from stream.engine.loop import ScoreLoop
-from stream.engine.serving import Loaded, Serving, build_serving, fits, load_deployed
+from stream.engine.serving import Loaded, Serving, build_serving, can_follow, load_deployed
 from stream.errors import ConfigurationError, SettingProblem
 from stream.metrics import ScoreMetrics
+from stream.pipeline.encode import MESSAGE_BYTES_MIN
 
 log = structlog.get_logger()
 
@@ -22,18 +23,20 @@ MESSAGE_BYTES_MAX = 1_000_000
 """librdkafka's default."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Deployed:
     """Turns deployments into what is served."""
 
     settings: Settings
     fallback: Definition
     """The use case file's, for the time without a usable bundle."""
+    _seen: Identity = None
 
     def first(self) -> Serving:
         """What to start with. A bundle that cannot be used is said loudly, and others or the rules answer."""
         loaded = Loaded(None, None, ())
         if self.settings.models is not None:
+            self._seen = identity(self.settings.models)
             try:
                 loaded = load_deployed(self.settings.models, read_deployment(self.settings.models))
             except DeploymentError as error:
@@ -54,6 +57,11 @@ class Deployed:
         """Everything worked out from what was loaded."""
         given = self.settings.kafka.properties.get("message.max.bytes")
         bytes_max = int(given.get_secret_value()) if given else MESSAGE_BYTES_MAX
+        if bytes_max < ENVELOPE_BYTES + MESSAGE_BYTES_MIN:
+            key, least = "kafka.properties.message.max.bytes", ENVELOPE_BYTES + MESSAGE_BYTES_MIN
+            cause = f"{bytes_max} bytes are too few for a prediction with its key and headers"
+            problem = SettingProblem(key, self.settings.origin(key), cause, f"give it {least} or more")
+            raise ConfigurationError([problem])
         serving = build_serving(
             loaded,
             self.fallback,
@@ -78,8 +86,10 @@ class Deployed:
         def on_change(change: Change) -> None:
             loaded, problems = change.loaded, list(change.problems)
             champion = loaded.champion if loaded else None
-            if champion is not None and not fits(champion.definition, first.definition):
-                cause = "needs other rows, or has another task or label, than this worker serves"
+            if champion is not None and not can_follow(champion.definition, first.definition):
+                cause = (
+                    "is of another use case, needs other rows, or has another task or label than is served"
+                )
                 problems.append(f"{champion.path}: {cause}. Start workers anew with it")
                 champion = None
             for problem in problems:
@@ -88,4 +98,4 @@ class Deployed:
             if loaded is not None and champion is not None:
                 loop.serve(self.serving(loaded))
 
-        return DeploymentWatcher(models, on_change)
+        return DeploymentWatcher(models, self._seen, on_change)

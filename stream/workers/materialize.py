@@ -3,21 +3,16 @@
 import secrets
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
 import structlog
 from prometheus_client import CollectorRegistry
 
 from features.definition.model import Definition, RowKind
-from features.event import position_partitions
 from features.keys import Namespace
 from features.progress import ALWAYS
 from features.store import OnlineStore
 from features.stores.redis import RedisStore
-from models.bundle import BundleRefused, load_bundle
-from models.deployment import DeploymentError, read_deployment
 from stream.config import (
     Settings,
     groups_of,
@@ -26,18 +21,16 @@ from stream.config import (
     redis_for_writes,
     topics_of,
 )
-from stream.engine.entries import event_chunks, label_chunks
-from stream.engine.materializer import Batch, MaterializePolicy, Materializer, Surroundings
+from stream.engine.deployments import read_and_load
+from stream.engine.entries import event_batches, label_batches
+from stream.engine.materializer import MaterializePolicy, Materializer, Surroundings
 from stream.errors import ExitCode
 from stream.log import configure
 from stream.metrics import MaterializeMetrics
-from stream.pipeline.decode import Decoder
-from stream.pipeline.labels import LabelDecoder
-from stream.records import RecordBatch
 from stream.transport.endpoints import Source
 from stream.transport.kafka import KafkaSource
 from stream.workers.backfill import row_lifetime_ms
-from stream.workers.runtime import Vitals, now_ms, running
+from stream.workers.runtime import SPARE_AFTER_MS, Vitals, monotonic_ms, now_ms, running
 
 log = structlog.get_logger()
 
@@ -51,19 +44,24 @@ def run(settings: Settings) -> int:
     registry = CollectorRegistry()
     metrics = MaterializeMetrics(registry, definition.name)
     vitals = Vitals(settings.watchdog.stall_s * 1000)
-    store = RedisStore(redis_for_writes(settings))
     connection = kafka_connection(settings)
     topics, groups = topics_of(settings, definition.name), groups_of(settings, definition.name)
-    readers = [(topics.events, groups.materialize, _event_batches(settings, definition))]
+    limit_ms = settings.future_limit_ms
+    readers = [(topics.events, groups.materialize, event_batches(definition, limit_ms))]
     if any(row.kind is RowKind.LABELS for row in definition.rows):
         readers.append(
-            (topics.labels, groups.materialize_labels, _label_batches(settings, definition, metrics))
+            (topics.labels, groups.materialize_labels, label_batches(definition, limit_ms, metrics))
         )
+    around = _surroundings(vitals)
+    stores: list[OnlineStore] = []
     pairs: list[tuple[Materializer, Source]] = []
     for topic, member_of, to_batch in readers:
-        materializer = _materializer(settings, definition, store, metrics, to_batch)
+        store = RedisStore(redis_for_writes(settings))
+        policy = _policy(settings, definition)
+        materializer = Materializer(Namespace.of(definition), store, to_batch, metrics, policy, around)
         source = KafkaSource(connection, topic, member_of, materializer, settings.kafka.start)
         materializer.attach(source)
+        stores.append(store)
         pairs.append((materializer, source))
     vitals.health = replace(vitals.health, loaded=True, caught_up=True)
     with running(settings, registry, vitals) as stop:
@@ -72,7 +70,8 @@ def run(settings: Settings) -> int:
         finally:
             for _, member in pairs:
                 member.close()
-            store.close()
+            for opened in stores:
+                opened.close()
     log.info("stopped")
     return ExitCode.OK
 
@@ -80,7 +79,7 @@ def run(settings: Settings) -> int:
 def _loop(
     settings: Settings, pairs: list[tuple[Materializer, Source]], vitals: Vitals, stop: threading.Event
 ) -> None:
-    observed_ms = 0
+    observed_ms, started_ms = 0, monotonic_ms()
     while not stop.is_set():
         passed = 0
         for materializer, _ in pairs:
@@ -96,66 +95,38 @@ def _loop(
         # A store or a broker that does not answer is waited for; that is no stall of ours.
         if not waiting or any(m.waiting_for_store or not member.reachable for m, member in pairs):
             vitals.progressed()
-        vitals.health = replace(vitals.health, assigned=all(m.assigned_partitions for m, _ in pairs))
+        # A member beyond the number of partitions gets none, and stands by.
+        spare = monotonic_ms() - started_ms > SPARE_AFTER_MS and all(member.reachable for _, member in pairs)
+        assigned = all(m.assigned_partitions for m, _ in pairs)
+        vitals.health = replace(vitals.health, assigned=assigned or spare)
 
 
 def _definition(settings: Settings) -> Definition:
-    """The champion's definition, as score workers take it; the file's where there is none."""
+    """As score workers choose it: the champion's, the previous champion's, or the file's."""
     definition = load_usecase(settings)
     if settings.models is None:
         return definition
-    try:
-        champion = read_deployment(settings.models).champion
-        return load_bundle(settings.models / champion).definition
-    except (DeploymentError, BundleRefused) as error:
-        log.warning("definition_from_file", problem=str(error))
-        return definition
+    change = read_and_load(settings.models)
+    for problem in change.problems:
+        log.warning("bundle_refused", problem=problem)
+    bundle = (change.loaded.champion or change.loaded.previous) if change.loaded else None
+    return bundle.definition if bundle else definition
 
 
-def _materializer(
-    settings: Settings,
-    definition: Definition,
-    store: OnlineStore,
-    metrics: MaterializeMetrics,
-    to_batch: Callable[[RecordBatch], Batch],
-) -> Materializer:
+def _policy(settings: Settings, definition: Definition) -> MaterializePolicy:
     since = settings.materialize.complete_since
-    policy = MaterializePolicy(
+    return MaterializePolicy(
         ttl_ms=row_lifetime_ms(definition, settings.allowed_lag_ms),
         complete_since=ALWAYS if definition.history_none else since,
         heartbeat_ms=settings.freshness.heartbeat_ms,
+        by_the_clock=not definition.time.is_sequence,
     )
-    around = Surroundings(now_ms, time.sleep, lambda: secrets.token_hex(8))
-    return Materializer(Namespace.of(definition), store, to_batch, metrics, policy, around)
 
 
-def _event_batches(settings: Settings, definition: Definition) -> Callable[[RecordBatch], Batch]:
-    decoder = Decoder(definition, future_limit_ms=settings.future_limit_ms)
+def _surroundings(vitals: Vitals) -> Surroundings:
+    def sleep_s(seconds: float) -> None:
+        """Only the store is waited for like this, and waiting is not a stall."""
+        vitals.progressed()
+        time.sleep(seconds)
 
-    def to_batch(records: RecordBatch) -> Batch:
-        events = decoder.decode(
-            records
-        ).events  # what is rejected, the score worker sends to the dead letters
-        partitions = position_partitions(events.positions)
-        seen = np.unique(partitions).tolist()
-        return Batch(
-            chunks=event_chunks(definition, events),
-            newest={p: int(events.times[partitions == p].max()) for p in seen},
-            oldest={p: int(events.times[partitions == p].min()) for p in seen},
-        )
-
-    return to_batch
-
-
-def _label_batches(
-    settings: Settings, definition: Definition, metrics: MaterializeMetrics
-) -> Callable[[RecordBatch], Batch]:
-    decoder = LabelDecoder(definition, future_limit_ms=settings.future_limit_ms)
-
-    def to_batch(records: RecordBatch) -> Batch:
-        labels = decoder.decode(records)
-        complete = int(labels.complete.sum())
-        metrics.labels_decoded(complete, len(labels) - complete, len(labels.rejected))
-        return Batch(chunks=label_chunks(definition, labels), newest={}, oldest={})
-
-    return to_batch
+    return Surroundings(now_ms, sleep_s, lambda: secrets.token_hex(8))

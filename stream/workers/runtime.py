@@ -19,15 +19,24 @@ from stream.errors import ConfigurationError, ExitCode, SettingProblem
 
 log = structlog.get_logger()
 
+SPARE_AFTER_MS = 30_000
+"""A member of a group that got no partitions for so long stands by, and is ready for when it does."""
+
 
 def now_ms() -> int:
+    """The time, ms since the epoch: for what is compared with records and with other processes."""
     return time.time_ns() // 1_000_000
+
+
+def monotonic_ms() -> int:
+    """For durations within this process: nobody sets this clock."""
+    return time.monotonic_ns() // 1_000_000
 
 
 class Vitals:
     """The worker's health, written by its loop and read by probes and watchdog."""
 
-    def __init__(self, stall_ms: int, clock_ms: Callable[[], int] = now_ms) -> None:
+    def __init__(self, stall_ms: int, clock_ms: Callable[[], int] = monotonic_ms) -> None:
         self._stall_ms = stall_ms
         self._clock_ms = clock_ms
         self.health = Health(progressed_ms=clock_ms())

@@ -1,11 +1,13 @@
 """`riverrun score`: everything a score worker is made of, put together."""
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 
 import structlog
 from prometheus_client import CollectorRegistry
 
+from features.definition.model import RowKind
 from features.stores.deadline import DeadlineReader
 from features.stores.redis import RedisStore
 from stream.config import Settings, groups_of, kafka_connection, load_usecase, redis_for_reads, topics_of
@@ -25,14 +27,13 @@ from stream.pipeline.enrich import FreshnessPolicy
 from stream.transport.endpoints import Source
 from stream.transport.kafka import KafkaSink, KafkaSource
 from stream.workers.deployed import Deployed
-from stream.workers.runtime import Vitals, now_ms, running
+from stream.workers.runtime import SPARE_AFTER_MS, Vitals, monotonic_ms, now_ms, running
 
 log = structlog.get_logger()
 
 BATCH_EVENTS_MIN = 100
 OBSERVE_EVERY_MS = 500
 HEARTBEATS_MISSED = 3
-SPARE_AFTER_MS = 30_000
 
 
 def run(settings: Settings) -> int:
@@ -56,16 +57,22 @@ def run(settings: Settings) -> int:
     publisher = Publisher(sink, OutputTopics(topics.predictions, topics.deadletters), metrics, now_ms)
     scorer = BatchScorer(reads, overlay, _scoring(settings), now_ms, metrics.stage)
     rejects = RejectLimit(settings.rejects.share_max, settings.rejects.window)
-    loop = ScoreLoop(publisher, scorer, ownership, rejects, metrics, _looping(settings, vitals), now_ms)
+    reads_labels = any(row.kind is RowKind.LABELS for row in serving.definition.rows)
+    policy = _looping(settings, vitals, topics.labels if reads_labels else None)
+    loop = ScoreLoop(publisher, scorer, ownership, rejects, metrics, policy, now_ms)
     loop.serve(serving)
     vitals.health = replace(vitals.health, loaded=True)
     watcher = deployed.follow(settings.models, serving, loop, metrics) if settings.models else None
-    with running(settings, registry, vitals) as stop:
-        source = KafkaSource(
-            connection, topics.events, groups_of(settings, fallback.name).score, loop, settings.kafka.start
-        )
+    group = groups_of(settings, fallback.name).score
+    # Leaving the group may raise what stopped the worker once more; everything else is closed all the same.
+    with (
+        running(settings, registry, vitals) as stop,
+        closing(reads),
+        closing(sink),
+        closing(KafkaSource(connection, topics.events, group, loop, settings.kafka.start)) as source,
+    ):
         loop.attach(source)
-        view = _View(source, loop, ownership, overlay, reads, metrics, vitals)
+        view = _View(source, loop, ownership, overlay, reads, scorer, metrics, vitals)
         if watcher:
             watcher.start()
         try:
@@ -77,11 +84,8 @@ def run(settings: Settings) -> int:
         finally:
             if watcher:
                 watcher.stop()
-            source.close()
-            sink.close()
-            reads.close()
-        log.info("stopped", drained=drained)
-        return ExitCode.OK if drained else ExitCode.FATAL
+    log.info("stopped", drained=drained)
+    return ExitCode.OK if drained else ExitCode.FATAL
 
 
 class _View:
@@ -94,6 +98,7 @@ class _View:
         ownership: Ownership,
         overlay: Overlay,
         reads: GuardedReads,
+        scorer: BatchScorer,
         metrics: ScoreMetrics,
         vitals: Vitals,
     ) -> None:
@@ -102,16 +107,21 @@ class _View:
         self._ownership = ownership
         self._overlay = overlay
         self._reads = reads
+        self._scorer = scorer
         self._metrics = metrics
         self._vitals = vitals
         self._observed_ms = 0
-        self._started_ms = now_ms()
+        self._started_ms = monotonic_ms()
         self._state = reads.state
+        self._model_errors: tuple[str, ...] = ()
 
     def after(self, passed: int) -> None:
         """A step of the loop passed so many records."""
         if passed:
             self._vitals.progressed()
+        if self._scorer.errors and self._scorer.errors != self._model_errors:
+            self._model_errors = self._scorer.errors
+            log.error("model_raised", errors=self._model_errors)
         now = now_ms()
         if now - self._observed_ms < OBSERVE_EVERY_MS:
             return
@@ -122,7 +132,7 @@ class _View:
             self._vitals.progressed()
         caught_up = self._ownership.caught_up(lags)
         # A member beyond the number of partitions gets none, and stands by.
-        spare = self._source.reachable and now - self._started_ms > SPARE_AFTER_MS
+        spare = self._source.reachable and monotonic_ms() - self._started_ms > SPARE_AFTER_MS
         self._vitals.health = replace(self._vitals.health, assigned=bool(lags) or spare, caught_up=caught_up)
         self._metrics.lag({p: lag.records for p, lag in lags.items()}, self._loop.lag_seconds())
         self._metrics.state(self._loop.in_flight, self._overlay.size_bytes, self._reads.state.value)
@@ -137,7 +147,7 @@ def _reads(settings: Settings, metrics: ScoreMetrics) -> GuardedReads:
     return GuardedReads(
         DeadlineReader(lambda: RedisStore.connect(options), settings.redis.deadline_ms),
         BreakerPolicy(breaker.failures_max, breaker.rest_ms),
-        now_ms,
+        monotonic_ms,
         on_failure=lambda cause: metrics.store_failed(str(cause.name).lower()),
     )
 
@@ -148,7 +158,7 @@ def _scoring(settings: Settings) -> ScoringPolicy:
     return ScoringPolicy(freshness, settings.reasons.top)
 
 
-def _looping(settings: Settings, vitals: Vitals) -> LoopPolicy:
+def _looping(settings: Settings, vitals: Vitals, labels_topic: str | None) -> LoopPolicy:
     events_max = settings.batch.events_max
     return LoopPolicy(
         batch=BatchPolicy(min(BATCH_EVENTS_MIN, events_max), events_max),
@@ -156,6 +166,7 @@ def _looping(settings: Settings, vitals: Vitals) -> LoopPolicy:
         in_flight_max=settings.batch.in_flight_max,
         commit_interval_ms=settings.commit.interval_ms,
         revoke_flush_ms=settings.drain_s * 1000,
+        labels_topic=labels_topic,
         waiting=_waiting(vitals),
     )
 

@@ -15,7 +15,7 @@ from features.rows import request_rows
 from stream.engine.overlay import Overlay
 from stream.pipeline.causes import Cause
 from stream.pipeline.enrich import Coverage, Enriched, FreshnessPolicy, enrich, without_store
-from tests.stream.visits import DEFINITION, TEXT, Visit, batch, stored
+from tests.stream.visits import DEFINITION, TEXT, Visit, batch, entries, stored
 
 NOW = 1_000_000
 WHOLE = Progress(
@@ -27,8 +27,8 @@ WHOLE = Progress(
     written_at=NOW,
     rebuilding=False,
 )
-ONE_OWNED = Coverage([WHOLE], frozenset({0}), frozenset(), NOW)
-TWO_HALF_OWNED = Coverage([WHOLE, WHOLE], frozenset({0}), frozenset(), NOW)
+ONE_OWNED = Coverage([WHOLE], [], frozenset({0}), frozenset(), NOW)
+TWO_HALF_OWNED = Coverage([WHOLE, WHOLE], [], frozenset({0}), frozenset(), NOW)
 POLICY = FreshnessPolicy(limit=10_000, heartbeat_ms=5_000)
 VISIT: Visit = (0, 10, NOW, "ann", "front", 1.0)
 
@@ -47,7 +47,8 @@ def enriched(
 
 
 def features(visits: Sequence[Visit], found: Enriched) -> list[list[float]]:
-    return FeaturePlan(DEFINITION).matrix(batch(visits), found.rows).tolist()
+    rows: list[list[float]] = FeaturePlan(DEFINITION).matrix(batch(visits), found.rows).tolist()
+    return rows
 
 
 def other_partition(**changes: Any) -> Coverage:
@@ -124,7 +125,7 @@ def test_a_materializer_at_the_logs_end_is_fresh_only_while_it_lives() -> None:
     alive = enriched([VISIT], coverage=other_partition(**idle, written_at=NOW - POLICY.heartbeat_ms))
     assert alive.freshness.tolist() == [0.0]
     dead = enriched([VISIT], coverage=other_partition(**idle, written_at=NOW - POLICY.heartbeat_ms - 1))
-    assert dead.freshness.tolist() == [5_000.0]
+    assert dead.freshness.tolist() == [POLICY.heartbeat_ms + 1.0]
     assert dead.causes.tolist() == [Cause.BEHIND]
 
 
@@ -136,11 +137,20 @@ def test_a_history_shorter_than_the_longest_window_is_cold() -> None:
     assert enriched([VISIT], coverage=replace(ONE_OWNED, progress=[shorter])).causes.tolist() == [Cause.COLD]
 
 
-def test_no_earlier_history_is_declared_and_then_nothing_is_cold() -> None:
-    definition = parse_definition(TEXT + "history: none\n", "visits.yaml")
-    short = structs.replace(WHOLE, complete_since=NOW)
-    found = enriched([VISIT], coverage=replace(ONE_OWNED, progress=[short]), definition=definition)
-    assert found.causes.tolist() == [0]
+def test_an_event_dated_ahead_does_not_make_the_others_stale() -> None:
+    ahead: Visit = (0, 11, NOW + 3_000_000, "bob", "back", 1.0)
+    lagging = other_partition(offset=50, event_time=NOW - 100)
+    found = enriched([VISIT, ahead], coverage=lagging)
+    assert found.causes.tolist() == [0, 0]
+    assert found.freshness.tolist() == [100.0, 100.0]
+
+
+def test_a_dead_materializer_is_late_by_its_silence_whatever_it_last_saw() -> None:
+    silent_ms = 3_000_000
+    dead = other_partition(event_time=NOW + 3_600_000, written_at=NOW - silent_ms, log_end=1_000_000)
+    found = enriched([VISIT], coverage=dead)
+    assert found.freshness.tolist() == [silent_ms]
+    assert found.causes.tolist() == [Cause.STALE]
 
 
 def test_an_overlay_that_dropped_entries_is_stamped() -> None:
@@ -156,3 +166,57 @@ def test_without_an_answer_of_the_store_no_model_may_answer() -> None:
     row = features([VISIT], found)[0]
     assert row[0] == 1.0
     assert np.isnan(row[1:]).all()
+
+
+LABELLED = parse_definition(
+    TEXT.replace(
+        "rules:", "  - window: {entity: door, spans: [1000ms], aggregates: [mean(label)], empty: 0}\nrules:"
+    ),
+    "visits.yaml",
+)
+
+
+@pytest.mark.parametrize(
+    ("labels", "causes", "usable"),
+    [
+        ([WHOLE, WHOLE], 0, True),
+        ([], Cause.REBUILDING, False),
+        ([WHOLE, None], Cause.REBUILDING, False),
+        ([WHOLE, structs.replace(WHOLE, rebuilding=True)], Cause.REBUILDING, False),
+        ([WHOLE, structs.replace(WHOLE, offset=9, event_time=NOW - 9)], Cause.BEHIND, True),
+        ([WHOLE, structs.replace(WHOLE, written_at=NOW - 3_000_000)], Cause.STALE, True),
+    ],
+)
+def test_rows_of_labels_are_judged_by_the_progress_of_the_labels_topic(
+    labels: list[Progress | None], causes: int, usable: bool
+) -> None:
+    events = batch([VISIT])
+    request = request_rows(LABELLED, events)
+    nothing: list[bytes | None] = [None for _ in request.store_keys]
+    found = enrich(LABELLED, events, request, nothing, {}, replace(ONE_OWNED, labels=labels), POLICY)
+    assert (found.causes.tolist(), found.usable.tolist()) == ([causes], [usable])
+    mean = FeaturePlan(LABELLED).matrix(events, found.rows)[0, -1]
+    assert np.isnan(mean) if causes == Cause.STALE else mean == 0.0
+
+
+def test_a_window_in_event_counts_is_filled_by_distinct_events_only() -> None:
+    counting = parse_definition(
+        TEXT.replace(
+            "spans: [1000ms], aggregates: [count, mean(weight)]",
+            "spans: [3 events], aggregates: [mean(weight)]",
+        ),
+        "visits.yaml",
+    )
+    earlier: Visit = (0, 9, NOW - 5, "ann", "front", 1.0)
+    events = batch([VISIT])
+    request = request_rows(counting, events)
+    since = structs.replace(WHOLE, complete_since=0)
+
+    def causes_of(materialized: list[Visit]) -> int:
+        row = entries(materialized, 1)
+        answer = [row if b":person:" in key else None for key in request.store_keys]
+        found = enrich(counting, events, request, answer, {}, replace(ONE_OWNED, progress=[since]), POLICY)
+        return int(found.causes[0])
+
+    assert causes_of([earlier, earlier, earlier]) == Cause.COLD
+    assert causes_of([earlier, (0, 8, NOW - 6, "ann", "front", 1.0)]) == 0

@@ -1,21 +1,10 @@
-"""librdkafka's errors, sorted: what passes by itself, what is lost, and what only a person can mend."""
+"""librdkafka's errors, sorted: what passes by itself, and what only a person can mend."""
 
 from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException
 
 from stream.errors import ConfigurationError, SettingProblem
-
-GONE = frozenset(
-    {
-        KafkaError.ILLEGAL_GENERATION,
-        KafkaError.UNKNOWN_MEMBER_ID,
-        KafkaError.STALE_MEMBER_EPOCH,
-        KafkaError.FENCED_MEMBER_EPOCH,
-        KafkaError._ASSIGNMENT_LOST,
-    }
-)
-"""The group has moved on without us: what we held belongs to others."""
 
 FATAL = frozenset(
     {

@@ -10,7 +10,7 @@ from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException
 from stream.errors import Fatal, Retryable
 from stream.records import Headers, RecordBatch
 from stream.transport.endpoints import PartitionLag, PartitionListener, Start
-from stream.transport.kafka.errors import GONE, is_fatal, refused_properties, sentence
+from stream.transport.kafka.errors import is_fatal, refused_properties, sentence
 from stream.transport.kafka.properties import KafkaConnection
 
 ASK_TIMEOUT_S = 10.0
@@ -37,7 +37,7 @@ class KafkaSource:
         self._positions: dict[int, int] = {}
         self._ends: dict[int, int] = {}  # the log's end when the partition came
         self._end_seen: dict[int, int] = {}  # where the fetcher last ran out of records
-        self._paused = self._closed = self._moved = False
+        self._paused = self._closed = False
         self._reachable = True
         self._partition_count = 0
         self._failure: Fatal | None = None
@@ -62,7 +62,6 @@ class KafkaSource:
         return self._partition_count
 
     def poll(self, events_max: int, wait_ms: int) -> RecordBatch:
-        self._moved = False
         messages = self._consumer.consume(events_max, wait_ms / 1000)
         if self._failure is not None:
             raise self._failure
@@ -70,15 +69,16 @@ class KafkaSource:
             self._reachable = True
         if any([m.error() is not None for m in messages]):  # noqa: C419  # a list is twice as fast here
             messages = [m for m in messages if self._is_record(m)]
-        if self._moved:  # a partition may have left in the very call that fetched from it
-            messages = [m for m in messages if m.partition() in self._positions]
         partitions: list[int] = [m.partition() for m in messages]  # type: ignore[misc]  # a record has one
+        if not self._positions.keys() >= set(partitions):  # one may have left in the call that fetched from it
+            messages = [m for m in messages if m.partition() in self._positions]
+            partitions = [p for p in partitions if p in self._positions]
         offsets: list[int] = [m.offset() for m in messages]  # type: ignore[misc]  # a record has one
         for partition, offset in dict(zip(partitions, offsets, strict=True)).items():  # the last of each
             self._positions[partition] = offset + 1
 
         def headers(i: int) -> Headers:
-            return list(messages[i].headers() or [])  # type: ignore[arg-type]  # librdkafka gives pairs of str, bytes
+            return _headers(messages[i])
 
         return RecordBatch(
             topic=self._topic,
@@ -97,11 +97,11 @@ class KafkaSource:
         try:
             stored = self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as raised:
-            self._refuse(raised.args[0], offsets)
+            self._refuse(raised.args[0])
             return
         for partition in stored or []:
             if partition.error is not None:
-                self._refuse(partition.error, offsets)
+                self._refuse(partition.error)
 
     def pause(self) -> None:
         self._paused = True
@@ -121,18 +121,28 @@ class KafkaSource:
     def lag(self) -> Mapping[int, PartitionLag]:
         lags = {}
         for partition, position in self._positions.items():
-            _, high = self._consumer.get_watermark_offsets(
-                TopicPartition(self._topic, partition), cached=True
-            )
+            high = self._high(partition)
             end_seen = self._end_seen.get(partition, -1)
             at_end = end_seen >= position  # behind it may be control records, which are never returned
-            end = end_seen if at_end else max(self._ends[partition], high, position)
+            end = end_seen if at_end else max(self._ends.get(partition, position), high, position)
             lags[partition] = PartitionLag(max(position, end_seen), end)
         return lags
+
+    def _high(self, partition: int) -> int:
+        """The log's end as the fetcher last heard it; negative before it did."""
+        where = TopicPartition(self._topic, partition)
+        try:
+            return self._consumer.get_watermark_offsets(where, cached=True)[1]
+        except (KafkaException, RuntimeError):  # nothing is known of it yet; or the consumer is closed
+            return OFFSET_INVALID
 
     def log_range(self, partition: int) -> tuple[int, int]:
         where = TopicPartition(self._topic, partition)
         return self._ask(lambda: self._consumer.get_watermark_offsets(where, ASK_TIMEOUT_S))
+
+    def partitions_of(self, topic: str) -> int:
+        found = self._ask(lambda: self._consumer.list_topics(topic, ASK_TIMEOUT_S)).topics.get(topic)
+        return len(found.partitions) if found is not None else 0
 
     def close(self) -> None:
         if not self._closed:
@@ -141,7 +151,6 @@ class KafkaSource:
 
     # ---------------------------------------------------------------------------------------------- callbacks
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
-        self._moved = True
         committed, ranges = self._starting_points([p.partition for p in partitions])
         elsewhere = self._listener.assigned(committed)
         starts = {}
@@ -159,7 +168,6 @@ class KafkaSource:
             consumer.pause(here)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._moved = True
         numbers = {p.partition for p in partitions}
         try:
             self._listener.revoked(numbers)
@@ -167,12 +175,9 @@ class KafkaSource:
             self._forget(numbers)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self._moved = True
-        self._lose({p.partition for p in partitions})
-
-    def _lose(self, partitions: set[int]) -> None:
-        self._forget(partitions)
-        self._listener.lost(partitions)
+        numbers = {p.partition for p in partitions}
+        self._forget(numbers)
+        self._listener.lost(numbers)
 
     def _forget(self, partitions: set[int]) -> None:
         for partition in partitions:
@@ -247,14 +252,16 @@ class KafkaSource:
         else:
             _log.info(sentence(what, error))
 
-    def _refuse(self, error: KafkaError, offsets: Mapping[int, int]) -> None:
-        """Raise what a failed commit means."""
+    def _refuse(self, error: KafkaError) -> None:
+        """Raise what a failed commit means.
+
+        `ILLEGAL_GENERATION`, `STALE_MEMBER_EPOCH` and their like say that the group is a step ahead of us,
+        not that our partitions are gone: most rebalances leave them ours. Which are, librdkafka says later.
+        """
         code, what = error.code(), f"commit of group {self._group} on {self._topic}"
         if code == KafkaError._NO_OFFSET:
             return
-        if code in GONE:
-            self._lose(set(offsets))
-        elif is_fatal(error):
+        if is_fatal(error):
             raise Fatal(sentence(what, error))
         raise Retryable(sentence(what, error))
 
@@ -269,3 +276,15 @@ class KafkaSource:
                     raise Fatal(sentence(f"topic {self._topic}, group {self._group}", error)) from None
                 _log.warning(sentence(f"topic {self._topic}: attempt {attempt} of {ASK_ATTEMPTS}", error))
         raise AssertionError("unreachable")
+
+
+def _headers(message: Message) -> Headers:
+    """The record's headers; none where a name is not UTF-8.
+
+    Kafka lets anybody write such names. The client then cannot read any header of the record, in no way,
+    and raises SystemError; a record is worth more than its headers, and one must not stop a worker.
+    """
+    try:
+        return list(message.headers() or [])  # type: ignore[arg-type]  # librdkafka gives pairs of str, bytes
+    except (SystemError, UnicodeDecodeError):
+        return []

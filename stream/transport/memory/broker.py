@@ -67,6 +67,8 @@ class MemoryBroker:
         self.message_bytes_max = message_bytes_max
         self.down = False
         """While true nothing is read, committed or acknowledged."""
+        self.rebalancing = False
+        """While true groups refuse commits, and whoever holds partitions keeps them."""
         self._logs: dict[str, list[Log]] = {}
         self._groups: dict[tuple[str, str], Group] = {}
 
@@ -87,7 +89,7 @@ class MemoryBroker:
         return dict(self.group(topic, group).committed)
 
     def expel(self, source: Member) -> None:
-        """The group takes `source` for dead; it learns of it at its next commit or poll."""
+        """The group takes `source` for dead; it cannot commit, and learns why in its next poll."""
         self.group(source.topic, source.group).members.remove(source)
 
     def logs(self, topic: str) -> list[Log]:

@@ -71,10 +71,11 @@ class MemorySource:
     def commit(self, offsets: Mapping[int, int]) -> None:
         if self._broker.down:
             raise Retryable(f"commit of group {self.group} on {self._topic}: no broker answers")
-        if any(self._group.owners.get(p) is not self for p in offsets) or self not in self._group.members:
-            self._lose()
+        group = self._group
+        is_ours = self in group.members and all(group.owners.get(p) is self for p in offsets)
+        if self._broker.rebalancing or not is_ours:
             raise Retryable(f"commit of group {self.group} on {self._topic}: the group moved on")
-        self._group.committed |= offsets
+        group.committed |= offsets
 
     def pause(self) -> None:
         self._paused = True
@@ -92,6 +93,9 @@ class MemorySource:
     def log_range(self, partition: int) -> tuple[int, int]:
         log = self._broker.logs(self._topic)[partition]
         return log.low, log.high
+
+    def partitions_of(self, topic: str) -> int:
+        return len(self._broker.logs(topic))
 
     def close(self) -> None:
         if self._closed:
