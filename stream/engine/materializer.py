@@ -9,7 +9,6 @@ its progress speaks of: after any failure the materializer goes on from there.
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TypeVar
 
 import numpy as np
 
@@ -25,8 +24,6 @@ from stream.transport.endpoints import Source
 
 STORE_PATIENCE_MS = 60_000
 STORE_RETRY_S = 0.2
-
-_Answer = TypeVar("_Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,14 +133,9 @@ class Materializer:
 
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         """Go on from min(committed, progress); without progress in this store, from the log's start."""
-        epoch, stored = self._patiently(lambda: self._read(committed))
-        if any(known.epoch != epoch for known in self._progress.values()):
-            raise _lost_state()
-        for partition, offset in committed.items():
-            log = self._attached.log_range(partition)
-            self._progress[partition] = self._starting(stored[partition], epoch, offset, log)
+        logs = {partition: self._attached.log_range(partition) for partition in committed}
+        self._patiently(lambda: self._take_over(committed, logs))
         self._committed |= committed
-        self._patiently(lambda: self._write(committed))
         return {partition: self._progress[partition].offset for partition in committed}
 
     def revoked(self, partitions: AbstractSet[int]) -> None:
@@ -155,6 +147,16 @@ class Materializer:
             self._committed.pop(partition, None)
             if self._pending is not None:
                 self._pending.reached.pop(partition, None)
+
+    def _take_over(self, committed: Mapping[int, int], logs: Mapping[int, tuple[int, int]]) -> None:
+        """Read what the store says and write what follows. Repeated as a whole: it may come back older."""
+        epoch, stored = self._read(committed)
+        if any(known.epoch != epoch for p, known in self._progress.items() if p not in committed):
+            raise _lost_state()
+        for partition, offset in committed.items():
+            known = stored[partition]
+            self._progress[partition] = self._starting(known, epoch, offset, logs[partition])
+        self._write(committed)
 
     def _starting(self, known: Progress | None, epoch: str, committed: int, log: tuple[int, int]) -> Progress:
         now = self._around.now_ms()
@@ -228,12 +230,13 @@ class Materializer:
             self._store.advance(self._namespace.progress(topic, partition), data)
         self._metrics.progress(topic, self._progress)
 
-    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+    def _patiently(self, ask: Callable[[], None]) -> None:
         """Ask the store until it answers: partitions cannot be taken over without knowing their progress."""
         deadline = self._around.now_ms() + STORE_PATIENCE_MS
         while True:
             try:
-                return ask()
+                ask()
+                return
             except StoreUnavailable as error:
                 self._metrics.store_failed()
                 self._store_failed = True  # it may come back older: partitions already in hand are compared

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,7 @@ from features.definition import parse_definition
 from features.definition.model import RowKind
 from features.event import EventBatch, hash_ids, pack_positions, position_offsets, position_partitions
 from features.rows import request_rows
+from stream.engine import overlay as module
 from stream.engine.overlay import Overlay
 
 DEFINITION = parse_definition(
@@ -132,3 +134,40 @@ def test_with_room_it_holds_exactly_what_is_beyond_the_progress(
     for person in ("ann", "bob", "cy"):
         wanted = {(p, o) for p, o, who, _ in positioned if who == person and o >= progress.get(p, 0)}
         assert held(overlay, person) == wanted
+
+
+def test_what_was_materialized_and_forgotten_is_missing_from_a_store_that_lost_it() -> None:
+    overlay = Overlay(DEFINITION, 10_000)
+    overlay.add(batch([(0, offset, "ann", None) for offset in range(8)]))
+    overlay.trim({0: 6, 1: 3})
+    assert overlay.truncated({0: 6, 1: 3}) == set()
+    assert overlay.truncated({0: 2, 1: 3}) == {0}
+    overlay.trim({0: 2, 1: 3})
+    assert overlay.truncated({0: 5, 1: 3}) == {0}, "what it forgot does not come back by itself"
+    overlay.trim({0: 6, 1: 3})
+    assert overlay.truncated({0: 6, 1: 3}) == set()
+    overlay.revoke({0})
+    assert overlay.truncated({0: 0, 1: 3}) == set()
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+def test_keys_of_entries_that_went_do_not_pile_up(trimmed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEYS_SPARE", 10)
+    overlay = Overlay(DEFINITION, 20 * ENTRY_BYTES)
+    for offset in range(0, 2_000, 4):
+        overlay.add(batch([(0, o, f"person-{o}", f"door-{o}") for o in range(offset, offset + 4)]))
+        if trimmed:
+            overlay.trim({0: offset})
+    for held_ in overlay._held.values():
+        assert len(held_.keys) <= 2 * len(held_.entries) + 10 + 4
+    assert held(overlay, "person-1999") == {(0, 1999)}
+    assert held(overlay, "person-0") == set()
+
+
+def test_a_batch_larger_than_the_overlay_leaves_it_within_its_bound() -> None:
+    overlay = Overlay(DEFINITION, 3 * ENTRY_BYTES)
+    overlay.add(batch([(0, offset, "ann", "front") for offset in range(100)]))
+    assert overlay.size_bytes <= 3 * ENTRY_BYTES
+    assert overlay.truncated({0: 0}) == {0}
+    overlay.add(batch([]))
+    assert overlay.size_bytes <= 3 * ENTRY_BYTES

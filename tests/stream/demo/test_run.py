@@ -133,7 +133,7 @@ def test_ctrl_c_ends_workers_and_servers_and_leaves_no_files() -> None:
         assert folder.is_dir()
         os.kill(process.pid, signal.SIGINT)
         said = process.communicate(timeout=60)[0]
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert "interrupted; workers and servers are stopped" in said
     assert len(children) >= 3
     assert not any(child.is_running() for child in children)
