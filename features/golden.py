@@ -20,15 +20,17 @@ GoldenInput = dict[str, Any]
 def golden_inputs(definition: Definition, history: History, index: Ints) -> list[GoldenInput]:
     """The events at `index` with every entry of their rows that came before them and is within reach.
 
-    Bundles travel, so entity keys are numbered anew and personal fields that nothing reads are left out.
+    Bundles travel, so entity keys are numbered anew, and so are ids with a personal part; personal fields
+    that nothing reads are left out.
     """
     events = history.events
     shown = [f.name for f in definition.fields if not f.personal or f.name in read_fields(definition)]
     labelled = {row.entity for row in definition.rows if row.kind is RowKind.LABELS}
     rows = history_rows(definition, events, {name: history.label_entries(name) for name in labelled})
+    ids = _case_ids(definition, events, index)
     return [
         {
-            "id": events.ids[at],
+            "id": ids[case],
             "time": int(events.times[at]),
             "position": int(events.positions[at]),
             "fields": {
@@ -77,6 +79,18 @@ def read_fields(definition: Definition) -> set[str]:
     names = {name for expression in expressions for name in expression.names}
     names |= {feature.name for feature in definition.features if isinstance(feature, FieldFeature)}
     return names | {column for schema in definition.rows for column in schema.columns}
+
+
+def _case_ids(definition: Definition, events: EventBatch, index: Ints) -> list[str]:
+    """Distinct ids for the cases; a new one is none of the history's, whose entries stay as they are."""
+    if not any(definition.field(name).personal for name in definition.id_fields):
+        return [events.ids[at] for at in index.tolist()]
+    prefix = "case"
+    while True:
+        ids = [f"{prefix}-{case}" for case in range(len(index))]
+        if not np.isin(hash_ids(ids), events.hashes).any():
+            return ids
+        prefix += "-"
 
 
 def _row_bytes(

@@ -1,7 +1,8 @@
 """History: events and labels from a file, in the canonical order that makes training reproducible."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,13 +11,16 @@ from features.codec import Entries
 from features.definition.model import Definition, Field, RecordLabel
 from features.event import HISTORY_PARTITION, EventBatch, entity_key, hash_ids, pack_positions
 from features.rows import index_keys
-from features.timestamps import INVALID, iso8601_times, local_times, numeric_times
+from features.table import ColumnError, TableReader, Times, floats, strings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 OBSERVED_AT = "observed_at"
-"""A column of this name says when each label became known; without it the label's delay does."""
+"""A column of this name says when each label became known; without it, or at null, the label's delay does."""
+ID_BYTES_MAX = 256
+KEY_BYTES_MAX = 512
+"""What live decoding holds ids and keys to; a test keeps the two alike."""
 
 
 class HistoryError(ValueError):
@@ -61,11 +65,11 @@ class History:
 def history_from_table(definition: Definition, table: "pa.Table") -> History:
     """Read a table whose columns are the definition's fields and, for labels by record, the label's field.
 
-    Ids and keys may be numbers (they are read as text); times are Arrow timestamps, or written as the
-    definition says. Fields are treated as live decoding treats them: clipped where the definition says so,
-    and rows left out that would be rejected. Raises `HistoryError` naming every missing column at once.
+    Types need not be the declared ones (see `features.table`); times are Arrow timestamps, or written as
+    the definition says. Fields are treated as live decoding treats them: clipped where the definition
+    says so, and rows left out that would be rejected. Raises `HistoryError` naming every missing column at
+    once, or the first value that means nothing.
     """
-    label = definition.label if isinstance(definition.label, RecordLabel) else None
     wanted = [field.name for field in definition.fields]
     missing = [name for name in wanted if name not in table.column_names]
     if missing:
@@ -73,141 +77,109 @@ def history_from_table(definition: Definition, table: "pa.Table") -> History:
             f"the table lacks the columns {', '.join(missing)}; it has {', '.join(table.column_names)}: "
             "rename or add them"
         )
-    times = _times(definition, table)
-    accepted = np.flatnonzero(_accepted(definition, table))
-    order = accepted[np.argsort(times[accepted], kind="stable")]
-    rejected = len(times) - len(order)
-    table, times = table.take(order), times[order]
-    texts = _Texts(table)
-    columns = {field.name: _column(definition, field, table, times) for field in definition.fields}
-    ids = texts.joined(definition.id_fields)
-    if any(i is None for i in ids):
-        raise HistoryError(
-            f"the table has rows without {', '.join(definition.id_fields)}: every event needs its id"
-        )
-    events = EventBatch(
-        ids=[i for i in ids if i is not None],
-        hashes=hash_ids(i for i in ids if i is not None),
-        times=times,
-        positions=pack_positions(np.full(len(times), HISTORY_PARTITION), np.arange(len(times))),
-        columns=columns,
-        keys={entity.name: texts.joined(entity.fields) for entity in definition.entities},
-    )
-    labels = np.full(len(times), np.nan)
-    observed_at = times.copy()
-    if label is not None and label.field in table.column_names:
-        labels = _labels(label, table)
-        observed_at = times + label.delay
-        if OBSERVED_AT in table.column_names:
-            observed_at = _clock_ms(definition, table, OBSERVED_AT)
-    return History(events, labels, observed_at, rejected)
+    try:
+        return _read(definition, TableReader(definition, table))
+    except ColumnError as error:
+        raise HistoryError(str(error)) from None
 
 
-def _accepted(definition: Definition, table: "pa.Table") -> Bools:
-    """Which rows live decoding would take: no field missing or out of range whose policy is to reject."""
-    accepted = np.ones(len(table), np.bool_)
+def _read(definition: Definition, reader: TableReader) -> History:
+    time = reader.times(definition.time.field)
+    accepted = ~(time.missing | time.beyond)
+    columns: dict[str, Column] = {}
+    parts: dict[str, Sequence[str | None]] = {}
+    keyed = {*definition.id_fields}.union(*(entity.fields for entity in definition.entities))
     for field in definition.fields:
-        column = table.column(field.name)
-        if field.missing == "reject":
-            accepted &= np.asarray(column.is_valid().to_numpy())
-        if field.out_of_range == "reject" and (field.minimum is not None or field.maximum is not None):
-            numbers = _numbers(column)
-            low = -np.inf if field.minimum is None else field.minimum
-            high = np.inf if field.maximum is None else field.maximum
-            accepted &= ~((numbers < low) | (numbers > high))
-    return accepted
+        column, valid = _column(definition, field, reader, time)
+        columns[field.name], passed = _checked(field, column)
+        accepted &= valid & passed
+        if field.name in keyed:
+            parts[field.name] = strings(reader.declared(field))
+    ids = _joined(parts, definition.id_fields)
+    keys = {entity.name: _joined(parts, entity.fields) for entity in definition.entities}
+    for name in definition.id_fields:
+        accepted &= np.array([text not in (None, "") for text in parts[name]], np.bool_)
+    accepted &= ~_longer(ids, ID_BYTES_MAX)
+    for joined in keys.values():
+        accepted &= ~_longer(joined, KEY_BYTES_MAX)
+
+    labels, observed_at = _labels(definition, reader, time.values)
+    kept = np.flatnonzero(accepted)
+    order = kept[np.argsort(time.values[kept], kind="stable")]
+    known_ids = [ids[i] or "" for i in order.tolist()]
+    events = EventBatch(
+        ids=known_ids,
+        hashes=hash_ids(known_ids),
+        times=time.values[order],
+        positions=pack_positions(np.full(len(order), HISTORY_PARTITION), np.arange(len(order))),
+        columns={name: column[order] for name, column in columns.items()},
+        keys={name: [joined[i] for i in order.tolist()] for name, joined in keys.items()},
+    )
+    return History(events, labels[order], observed_at[order], len(accepted) - len(order))
 
 
-class _Texts:
-    """Columns as text, each converted once."""
-
-    def __init__(self, table: "pa.Table") -> None:
-        self._table = table
-        self._made: dict[str, list[str | None]] = {}
-
-    def of(self, name: str) -> list[str | None]:
-        if name not in self._made:
-            import pyarrow as pa  # noqa: PLC0415  only offline code needs Arrow; the scorer must not load it
-
-            self._made[name] = self._table.column(name).cast(pa.string()).to_pylist()
-        return self._made[name]
-
-    def joined(self, names: tuple[str, ...]) -> list[str | None]:
-        if len(names) == 1:
-            return self.of(names[0])
-        parts = zip(*(self.of(name) for name in names), strict=True)
-        return [None if None in part else entity_key([p for p in part if p is not None]) for part in parts]
-
-
-def _times(definition: Definition, table: "pa.Table") -> Ints:
-    name = definition.time.field
-    column = table.column(name)
-    if column.null_count:
-        raise HistoryError(f"column {name} has {column.null_count} empty values: every event needs its time")
-    if definition.time.is_sequence:
-        return np.asarray(column.to_numpy(), dtype=np.int64)
-    return _clock_ms(definition, table, name)
-
-
-def _clock_ms(definition: Definition, table: "pa.Table", name: str) -> Ints:
-    """A column of times as ms since the epoch; `HistoryError` for a value that is none."""
-    import pyarrow as pa  # noqa: PLC0415  as above
-
-    column = table.column(name)
-    unit = definition.time.unit or "iso8601"
-    if pa.types.is_timestamp(column.type):
-        whole = column.cast(pa.timestamp("ms", column.type.tz), safe=False).cast(pa.int64())
-        local = np.asarray(whole.to_numpy(), dtype=np.int64)
-        return local if column.type.tz else local_times(local, definition.timezone)
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        times = iso8601_times([text or "" for text in column.to_pylist()], definition.timezone)
-    elif unit != "iso8601":
-        times = numeric_times(column.to_pylist(), unit)
-    else:
-        raise HistoryError(f"column {name} is {column.type}: an ISO 8601 time is a timestamp or a text")
-    bad = np.flatnonzero(times == INVALID)
-    if len(bad):
-        raise HistoryError(
-            f"column {name}: row {bad[0]} ({column[int(bad[0])]}) is no time, and {len(bad) - 1} more"
-        )
-    return times
-
-
-def _column(definition: Definition, field: Field, table: "pa.Table", times: Ints) -> Column:
-    import pyarrow as pa  # noqa: PLC0415  as above
-
+def _column(
+    definition: Definition, field: Field, reader: TableReader, time: Times
+) -> tuple[Column, Bools | np.bool_]:
+    """A field's values, and where they are possible in a live event."""
     if field.name == definition.time.field:
-        return times.astype(np.float64)
-    column = table.column(field.name)
-    if field.type == "string":
-        return np.array(column.cast(pa.string()).to_pylist(), dtype=object)
+        return time.values.astype(np.float64), np.True_
     if field.type == "timestamp":
-        known = column.is_valid().to_numpy()
-        values = np.full(len(table), np.nan)
-        index = np.flatnonzero(known)
-        values[index] = _clock_ms(definition, table.take(index), field.name)
-        return values
-    numbers = _numbers(column)
-    return np.clip(numbers, field.minimum, field.maximum) if field.out_of_range == "clip" else numbers
+        times = reader.clock(field.name)
+        return np.where(times.missing, np.nan, times.values.astype(np.float64)), ~times.beyond
+    column = reader.declared(field)
+    if field.type == "string":
+        return np.array(strings(column), dtype=object), np.True_
+    values = floats(column)
+    return values, ~np.isinf(values)  # JSON has no infinity
 
 
-def _numbers(column: "pa.ChunkedArray[Any]") -> Floats:
-    import pyarrow as pa  # noqa: PLC0415  as above
+def _checked(field: Field, column: Column) -> tuple[Column, Bools]:
+    """The column, clipped where the field says so, and where its policies reject nothing."""
+    passed = np.ones(len(column), np.bool_)
+    if field.missing == "reject":
+        is_text = column.dtype == object
+        passed &= np.array([v is not None for v in column], np.bool_) if is_text else ~np.isnan(column)
+    if field.minimum is None and field.maximum is None:
+        return column, passed
+    if field.out_of_range == "reject":
+        low = -np.inf if field.minimum is None else field.minimum
+        high = np.inf if field.maximum is None else field.maximum
+        passed &= ~((column < low) | (column > high))
+    clipped = np.clip(column, field.minimum, field.maximum) if field.out_of_range == "clip" else column
+    return clipped, passed
 
-    return np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+def _joined(parts: Mapping[str, Sequence[str | None]], names: Sequence[str]) -> Sequence[str | None]:
+    if len(names) == 1:
+        return parts[names[0]]
+    rows = zip(*(parts[name] for name in names), strict=True)
+    return [None if None in texts else entity_key([t for t in texts if t is not None]) for texts in rows]
 
 
-def _labels(label: RecordLabel, table: "pa.Table") -> Floats:
-    import pyarrow as pa  # noqa: PLC0415  as above
+def _longer(texts: Sequence[str | None], bytes_max: int) -> Bools:
+    return np.array([text is not None and len(text.encode()) > bytes_max for text in texts], np.bool_)
 
-    column = table.column(label.field)
-    if not label.classes:
-        return np.array(column.cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+def _labels(definition: Definition, reader: TableReader, times: Ints) -> tuple[Floats, Ints]:
+    """Labels (NaN: none), and when each became visible, which only rows with a label can say."""
+    label, columns = definition.label, reader.table.column_names
+    if not isinstance(label, RecordLabel) or label.field not in columns:
+        return np.full(len(times), np.nan), times
+    labels = _classes(label, reader) if label.classes else reader.numbers(label.field)
+    default = times + label.delay
+    if OBSERVED_AT not in columns:
+        return labels, default
+    observed_at = reader.times(OBSERVED_AT, ~np.isnan(labels))
+    reader.refuse(OBSERVED_AT, observed_at.beyond, "is beyond what times may be")
+    return labels, np.where(observed_at.missing, default, observed_at.values)
+
+
+def _classes(label: RecordLabel, reader: TableReader) -> Floats:
     place = {name: float(at) for at, name in enumerate(label.classes)}
-    names = column.cast(pa.string()).to_pylist()
+    names = reader.texts(label.field)
     unknown = sorted({name for name in names if name is not None and name not in place})
     if unknown:
-        raise HistoryError(
-            f"column {label.field} has the classes {', '.join(unknown)}, which `classes` does not list"
-        )
-    return np.array([np.nan if name is None else place[name] for name in names])
+        shown = "" if reader.is_personal(label.field) else f" {', '.join(unknown)}"
+        raise HistoryError(f"column {label.field} has classes{shown} that `classes` does not list")
+    return np.array([np.nan if name is None else place[name] for name in names], np.float64)
