@@ -138,12 +138,15 @@ def test_the_installed_command_checks_the_shipped_examples(elsewhere: Path, name
     run([str(elsewhere / "bin" / "riverrun"), "check", str(example)], elsewhere)
 
 
-def test_the_score_worker_imports_nothing_that_training_needs(elsewhere: Path) -> None:
+def test_the_workers_load_where_nothing_is_installed_that_training_needs(elsewhere: Path) -> None:
+    # LightGBM takes some of them along where they are; hidden, they are as absent as from a scorer's install.
     code = (
-        "import sys, stream.workers.score; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+        "import sys\n"
+        f"hidden = {sorted(NOT_FOR_SCORERS)!r}\n"
+        "sys.modules.update(dict.fromkeys(name.replace('scikit-learn', 'sklearn') for name in hidden))\n"
+        "import stream.workers.materialize, stream.workers.score\n"
     )
-    loaded = set(run([str(elsewhere / "bin" / "python"), "-W", "error", "-c", code], elsewhere).split())
-    assert loaded & {"matplotlib", "mlflow", "optuna", "pandas", "polars", "pyarrow", "sklearn"} == set()
+    run([str(elsewhere / "bin" / "python"), "-W", "error", "-c", code], elsewhere)
 
 
 @pytest.mark.parametrize("name", LOCKS)

@@ -260,6 +260,8 @@ def test_redis_is_asked_within_the_deadline_of_the_worker() -> None:
     )
     assert redis_for_reads(settings).read_timeout_ms == 99
     assert redis_for_writes(settings).read_timeout_ms == 5_000
+    assert redis_for_reads(settings).reconnect_silently
+    assert not redis_for_writes(settings).reconnect_silently
     assert redis_for_reads(settings).password == "p"
     assert redis_for_reads(settings).address == "redis://u:***@h:1/2"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stream.pipeline.rejected import Rejected, RejectReason
 from stream.records import Headers, RecordBatch
-from stream.transport.deadletter import dead_letter
+from stream.transport.deadletter import DETAIL_BYTES_MAX, dead_letter
 from stream.transport.endpoints import record_bytes
 
 REJECTED = Rejected(0, RejectReason.NOT_JSON, None, "the value is no JSON")
@@ -56,3 +56,12 @@ def test_a_dead_letter_always_fits_its_topic_and_tells_what_was_cut(
     else:
         assert cut == f"sha256={hashlib.sha256(value).hexdigest()} bytes={len(value)}".encode()
         assert value.startswith(letter.value or b"")
+
+
+@given(st.text(st.sampled_from("aé€🎉"), min_size=100, max_size=400))
+def test_a_long_detail_is_cut_between_characters(detail: str) -> None:
+    rejected = Rejected(0, RejectReason.NOT_JSON, None, detail)
+    letter = dead_letter(record(b"k", b"v", []), rejected, "fraud", 1_000_000)
+    kept = dict(letter.headers)["riverrun.detail"] or b""
+    assert detail.startswith(kept.decode())
+    assert min(len(detail.encode()), DETAIL_BYTES_MAX - 3) <= len(kept) <= DETAIL_BYTES_MAX

@@ -1,5 +1,6 @@
 """Bytes to events, record by record."""
 
+import dataclasses
 from typing import Any
 
 import msgspec
@@ -10,9 +11,13 @@ from features.definition.model import Field
 from features.event import hash_ids, pack_positions
 from stream.pipeline.causes import Cause
 from stream.pipeline.decode import Decoded, Decoder, key_texts
+from stream.pipeline.encode import TRACE_HEADER_BYTES_MAX, prediction_headers
 from stream.pipeline.rejected import Rejected, RejectReason
+from stream.pipeline.validate import RECORD_KEY_BYTES_MAX
 from stream.pipeline.wire import DEPTH_MAX, VALUE_BYTES_MAX
-from stream.records import RecordBatch
+from stream.records import Headers, RecordBatch
+from stream.transport.endpoints import record_bytes
+from stream.workers.deployed import ENVELOPE_BYTES
 from tests.stream.definitions import (
     ORDER,
     ORDER_MS,
@@ -230,6 +235,26 @@ def test_an_id_of_the_largest_size_and_of_any_characters_is_kept(id_: str) -> No
 def test_a_boolean_in_a_key_is_its_json_text() -> None:
     field = Field("gift", "bool")
     assert key_texts(field, [True, False, None]) == ["true", "false", None]
+
+
+def test_a_record_whose_own_key_is_long_is_rejected_and_no_other() -> None:
+    batch = json_records(ORDER, ORDER, ORDER)
+    keys = [b"k" * RECORD_KEY_BYTES_MAX, b"k" * (RECORD_KEY_BYTES_MAX + 1), None]
+    decoded = _decode(dataclasses.replace(batch, keys=keys))
+    assert decoded.index.tolist() == [0, 2]
+    (rejected,) = decoded.rejected
+    assert (rejected.index, rejected.reason, rejected.field) == (1, RejectReason.BAD_KEY, None)
+    assert "1024 bytes" in rejected.detail
+
+
+def test_the_key_and_headers_of_a_prediction_fit_the_room_that_is_left_for_them() -> None:
+    trace: Headers = [
+        ("traceparent", b"t" * TRACE_HEADER_BYTES_MAX),
+        ("tracestate", b"s" * TRACE_HEADER_BYTES_MAX),
+    ]
+    headers = prediction_headers(trace)
+    assert len(headers) == 4
+    assert record_bytes(b"k" * RECORD_KEY_BYTES_MAX, b"", headers) <= ENVELOPE_BYTES
 
 
 def test_a_long_key_is_rejected_and_a_missing_one_is_none() -> None:

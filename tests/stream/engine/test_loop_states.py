@@ -119,4 +119,4 @@ class Group(RuleBasedStateMachine):
 
 
 TestGroup = Group.TestCase
-TestGroup.settings = settings(max_examples=80, stateful_step_count=25, deadline=None)
+TestGroup.settings = settings(max_examples=50, stateful_step_count=25, deadline=None)
