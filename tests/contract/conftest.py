@@ -12,6 +12,7 @@ from features.store import OnlineStore
 from features.stores.memory import MemoryStore
 from features.stores.redis import RedisOptions, RedisStore
 from stream.demo.redis_server import EmbeddedRedis, RedisServerError, find_server
+from tests.stream.engine.stores import StoreServer
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def bundled_redis_url() -> Iterator[str]:
 @pytest.fixture(
     params=[
         "memory",
+        "restartable memory",
         pytest.param("bundled_redis_url", marks=pytest.mark.redis),
         pytest.param("redis_url", marks=pytest.mark.redis),
     ]
@@ -61,6 +63,8 @@ def bundled_redis_url() -> Iterator[str]:
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     if request.param == "memory":
         yield _in_memory()
+    elif request.param == "restartable memory":
+        yield _in_restartable_memory()
     else:
         yield from _in_redis(request.getfixturevalue(request.param))
 
@@ -74,6 +78,18 @@ def _in_memory() -> Subject:
         return None if expires_ms is None else expires_ms - clock.now_ms
 
     return Subject(store, lambda: store, ttl_ms, clock.tick)
+
+
+def _in_restartable_memory() -> Subject:
+    """The fake that tests of the engine break."""
+    clock = Clock()
+    server = StoreServer(clock)
+
+    def ttl_ms(key: bytes) -> int | None:
+        expires_ms = server.store._expires_ms.get(key)
+        return None if expires_ms is None else expires_ms - clock.now_ms
+
+    return Subject(server.connect(), server.connect, ttl_ms, clock.tick)
 
 
 def _in_redis(url: str) -> Iterator[Subject]:

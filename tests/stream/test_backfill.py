@@ -10,19 +10,10 @@ from features.history import History, history_from_table
 from features.keys import Namespace
 from stream.workers import backfill as module
 from stream.workers.backfill import backfill, row_lifetime_ms
-from tests.stream.engine.bench import EVENTS, LABELS, START_MS, bench, entries_by_row
+from tests.stream.engine.bench import LABELLED, LABELS, bench
+from tests.stream.engine.contents import EVENTS, entries_by_row
 from tests.stream.engine.stores import StoreServer
-from tests.stream.visits import TEXT
-
-LABELLED = parse_definition(
-    TEXT.replace("label: {field: bad, delay: 1d}", "label: {field: bad, delay: 5000ms}").replace(
-        "rules:",
-        "  - window: {entity: door, spans: [10000ms], delay: 500ms, aggregates: [mean(label)], empty: 0}\n"
-        "rules:",
-    )
-    + "output: {features: all}\n",
-    "visits.yaml",
-)
+from tests.stream.engine.workers import START_MS
 
 
 def history(count: int = 60) -> History:

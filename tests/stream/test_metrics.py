@@ -13,7 +13,9 @@ from stream.histogram import BatchedHistogram
 from stream.metrics import Described, MaterializeMetrics, ScoreMetrics
 from stream.metrics_page import LABELS, page
 from stream.pipeline.causes import Cause, Source
-from tests.stream.engine.bench import EVENTS, START_MS, bench
+from tests.stream.engine.bench import bench
+from tests.stream.engine.contents import EVENTS
+from tests.stream.engine.workers import START_MS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "metrics.md"
 

@@ -8,9 +8,10 @@ import numpy as np
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.errors import Fatal, Retryable
-from stream.records import Headers, RecordBatch
+from stream.records import RecordBatch
 from stream.transport.endpoints import PartitionLag, PartitionListener, Start
 from stream.transport.kafka.errors import is_fatal, refused_properties, sentence
+from stream.transport.kafka.headers import RecordHeaders
 from stream.transport.kafka.properties import KafkaConnection
 
 ASK_TIMEOUT_S = 10.0
@@ -70,15 +71,14 @@ class KafkaSource:
         if any([m.error() is not None for m in messages]):  # noqa: C419  # a list is twice as fast here
             messages = [m for m in messages if self._is_record(m)]
         partitions: list[int] = [m.partition() for m in messages]  # type: ignore[misc]  # a record has one
-        if not self._positions.keys() >= set(partitions):  # one may have left in the call that fetched from it
+        if not self._positions.keys() >= set(
+            partitions
+        ):  # one may have left in the call that fetched from it
             messages = [m for m in messages if m.partition() in self._positions]
             partitions = [p for p in partitions if p in self._positions]
         offsets: list[int] = [m.offset() for m in messages]  # type: ignore[misc]  # a record has one
         for partition, offset in dict(zip(partitions, offsets, strict=True)).items():  # the last of each
             self._positions[partition] = offset + 1
-
-        def headers(i: int) -> Headers:
-            return _headers(messages[i])
 
         return RecordBatch(
             topic=self._topic,
@@ -87,7 +87,7 @@ class KafkaSource:
             timestamps=np.array([m.timestamp()[1] for m in messages], np.int64),
             keys=[m.key() for m in messages],
             values=[m.value() for m in messages],
-            headers=headers,
+            headers=RecordHeaders(messages),
         )
 
     def commit(self, offsets: Mapping[int, int]) -> None:
@@ -276,15 +276,3 @@ class KafkaSource:
                     raise Fatal(sentence(f"topic {self._topic}, group {self._group}", error)) from None
                 _log.warning(sentence(f"topic {self._topic}: attempt {attempt} of {ASK_ATTEMPTS}", error))
         raise AssertionError("unreachable")
-
-
-def _headers(message: Message) -> Headers:
-    """The record's headers; none where a name is not UTF-8.
-
-    Kafka lets anybody write such names. The client then cannot read any header of the record, in no way,
-    and raises SystemError; a record is worth more than its headers, and one must not stop a worker.
-    """
-    try:
-        return list(message.headers() or [])  # type: ignore[arg-type]  # librdkafka gives pairs of str, bytes
-    except (SystemError, UnicodeDecodeError):
-        return []

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-import numpy as np
 from prometheus_client import CollectorRegistry
 
-from features.codec import decode_rows
 from features.definition import parse_definition
 from features.definition.model import Definition, RowKind
 from features.keys import Namespace
@@ -31,75 +29,31 @@ from stream.metrics import MaterializeMetrics, ScoreMetrics
 from stream.pipeline.enrich import FreshnessPolicy
 from stream.records import RecordBatch
 from stream.transport.memory import MemoryBroker, MemorySink, MemorySource, StoredRecord
-from tests.stream.engine.stores import Connection, StoreServer
+from tests.stream.engine.contents import EVENTS, Rows, entries_by_row, log_batch
+from tests.stream.engine.stores import StoreServer
+from tests.stream.engine.workers import START_MS, Clock, Materializing, Scoring
 from tests.stream.visits import TEXT, Visit
 
-VISITS = parse_definition(TEXT + "output: {features: all}\n", "visits.yaml")
+OUTPUT = "output: {features: all}\n"
+VISITS = parse_definition(TEXT + OUTPUT, "visits.yaml")
+LABELLED = parse_definition(
+    TEXT.replace("{field: bad, delay: 1d}", "{field: bad, delay: 5000ms}").replace(
+        "rules:",
+        "  - window: {entity: door, spans: [10000ms], delay: 500ms, aggregates: [mean(label)], empty: 0}\n"
+        "rules:",
+    )
+    + OUTPUT,
+    "visits.yaml",
+)
+"""With a window that reads labels."""
 HOUR_MS = 3_600_000
-START_MS = 1_000_000
 REVOKE_FLUSH_MS = 1_000
-EVENTS, LABELS = "visits.events", "visits.labels"
+LABELS = "visits.labels"
 OUTPUTS = OutputTopics("visits.predictions", "visits.deadletters")
 SMALL_BATCHES = BatchPolicy(1, 100)
 NO_BUNDLES = Loaded(None, None, ())
 Origin = tuple[int, int]
 """Partition and offset of an event."""
-Rows = dict[tuple[str, str], set[tuple[Any, ...]]]
-"""By entity and key: the distinct entries, each (time, id, mark, values)."""
-
-
-class Clock:
-    """A second after the first events."""
-
-    def __init__(self) -> None:
-        self.ms = START_MS + 1_000
-
-    def __call__(self) -> int:
-        return self.ms
-
-
-@dataclass
-class Materializing:
-    """A materialize worker's one half."""
-
-    worker: Materializer
-    source: MemorySource
-    store: Connection
-
-    def settle(self, records_max: int = 1_000) -> None:
-        """Step until nothing is left to do."""
-        for _ in range(200):
-            idle = self.worker.step(records_max, 0) == 0
-            if idle and not self.worker.waiting_for_store and not lag(self.source):
-                return
-        raise AssertionError("it does not settle")
-
-
-@dataclass
-class Scoring:
-    """A score worker."""
-
-    loop: ScoreLoop
-    source: MemorySource
-    sink: MemorySink
-    overlay: Overlay
-    ownership: Ownership
-    reads: GuardedReads
-    registry: CollectorRegistry
-    metrics: ScoreMetrics
-    waited: list[int]
-    """How often the loop waited for acknowledgements, each time the number of batches in flight."""
-
-    def settle(self) -> None:
-        """Step until the log's end, and have everything acknowledged and committed."""
-        for _ in range(2_000):
-            if self.loop.step() == 0 and not lag(self.source) and not self.loop.in_flight:
-                return
-        raise AssertionError("it does not settle")
-
-    def value(self, name: str, **labels: str) -> float:
-        """A metric's value; 0 where there is none."""
-        return self.registry.get_sample_value(name, {"use_case": "visits", **labels}) or 0.0
 
 
 @dataclass
@@ -127,6 +81,12 @@ class Bench:
             offset = self.log_end(partition)
             self.produce_visit((partition, offset, time, person, door, weight))
 
+    def produce_some(self, count: int, partition: int = 0) -> None:
+        """Visits of three persons by turns, a millisecond apart."""
+        for _ in range(count):
+            n = self.log_end(partition)
+            self.produce((START_MS + n, f"p{partition}-{n % 3}", "front", 1.0 + n % 3), partition=partition)
+
     def produce_visit(self, visit: Visit, visit_id: str | None = None) -> None:
         partition, offset, time, person, door, weight = visit
         event = {
@@ -142,6 +102,13 @@ class Bench:
         """The same bytes once more, as a producer that is not idempotent does."""
         record = self.broker.records(EVENTS, partition)[offset]
         self.broker.append(EVENTS, record.key, record.value, [], partition)
+
+    def produce_label(self, event_id: str, value: int, observed_at: int, door: str | None = "front") -> None:
+        """door: None for a label that names nothing but its event."""
+        record: dict[str, object] = {"event_id": event_id, "label": value, "observed_at": observed_at}
+        if door is not None:
+            record |= {"event_time": START_MS, "entities": {"door": door}}
+        self.broker.append(LABELS, b"front", msgspec.json.encode(record), [], 0)
 
     def log_end(self, partition: int = 0, topic: str = EVENTS) -> int:
         return self.broker.logs(topic)[partition].high
@@ -248,6 +215,10 @@ class Bench:
         """What was predicted, in order of position; one that was predicted twice stands there twice."""
         return sorted((p["origin"]["partition"], p["origin"]["offset"]) for p in self.predictions())
 
+    def events(self) -> list[Origin]:
+        """Everything in the log of events."""
+        return [(p, offset) for p in range(self.partitions) for offset in range(self.log_end(p))]
+
     def dead_letters(self) -> list[StoredRecord]:
         partitions = range(self.partitions)
         return [record for p in partitions for record in self.broker.records(OUTPUTS.deadletters, p)]
@@ -261,6 +232,12 @@ class Bench:
             [self.namespace.epoch(), self.namespace.progress(topic, partition)]
         )
         return None if epoch is None else decode_progress(value, epoch.decode())
+
+    def materialized(self, partition: int = 0) -> int:
+        """The offset up to which the store says it holds the events."""
+        progress = self.progress(partition)
+        assert progress is not None
+        return progress.offset
 
     def rows(self, kind: RowKind = RowKind.EVENTS) -> Rows:
         """Every row the store holds, as sets of entries."""
@@ -282,42 +259,3 @@ def bench(definition: Definition = VISITS, partitions: int = 1) -> Iterator[Benc
         yield made
     finally:
         made.close()
-
-
-def lag(source: MemorySource) -> int:
-    return sum(of.records for of in source.lag().values())
-
-
-def entries_by_row(definition: Definition, namespace: Namespace, server: StoreServer, kind: RowKind) -> Rows:
-    rows: Rows = {}
-    for schema in (row for row in definition.rows if row.kind is kind):
-        prefix = namespace.row_prefix(schema.entity, kind)
-        for name in [n for n in server.store._values if n.startswith(prefix)]:
-            entries, corrupt = decode_rows(schema, server.store.read([name]))
-            assert not corrupt.any()
-            columns = (entries.times, entries.ids, entries.marks, entries.values)
-            lists = [column.tolist() for column in columns]
-            rows[schema.entity, name[len(prefix) :].decode()] = {
-                (time, event_id, mark, tuple(values))
-                for time, event_id, mark, values in zip(*lists, strict=True)
-            }
-    return rows
-
-
-def log_batch(broker: MemoryBroker, partitions: int, until: Sequence[int] | None = None) -> RecordBatch:
-    """Everything in the log of events, or each partition up to an offset."""
-    logged = [
-        (partition, record)
-        for partition in range(partitions)
-        for record in broker.records(EVENTS, partition)[: None if until is None else until[partition]]
-    ]
-    records = [record for _, record in logged]
-    return RecordBatch(
-        topic=EVENTS,
-        partitions=np.array([partition for partition, _ in logged], np.int64),
-        offsets=np.array([record.offset for record in records], np.int64),
-        timestamps=np.array([record.timestamp for record in records], np.int64),
-        keys=[record.key for record in records],
-        values=[record.value for record in records],
-        headers=lambda i: records[i].headers,
-    )

@@ -1,9 +1,13 @@
 """An online store that fails when told to, and comes back older, as from an append-only file."""
 
+import threading
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from features.store import StoreRejected, StoreUnavailable
 from features.stores.memory import MemoryStore
+
+Written = TypeVar("Written")
 
 
 class StoreServer:
@@ -12,6 +16,7 @@ class StoreServer:
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
         self._journal: list[Callable[[MemoryStore], object]] = []
+        self._lock = threading.Lock()
         self.store = MemoryStore(now_ms)
         self.life = 0
         self.refusals = 0
@@ -38,9 +43,10 @@ class StoreServer:
         for write in self._journal:
             write(self.store)
 
-    def write(self, change: Callable[[MemoryStore], object]) -> None:
-        self._journal.append(change)
-        change(self.store)
+    def write(self, change: Callable[[MemoryStore], Written]) -> Written:
+        with self._lock:
+            self._journal.append(change)
+            return change(self.store)
 
 
 class Connection:
@@ -68,19 +74,14 @@ class Connection:
 
     def put_if_absent(self, key: bytes, value: bytes) -> bytes:
         self._reach()
-        self._server.write(lambda store: store.put_if_absent(key, value))
-        in_force = self._server.store.read([key])[0]
-        assert in_force is not None
-        return in_force
+        return self._server.write(lambda store: store.put_if_absent(key, value))
 
     def advance(self, key: bytes, progress: bytes) -> bool:
         self._reach()
         if self.fail_advance:
             self.fail_advance = False
             raise StoreUnavailable("the connection broke before progress was written")
-        before = self._server.store.read([key])
-        self._server.write(lambda store: store.advance(key, progress))
-        return self._server.store.read([key]) != before
+        return self._server.write(lambda store: store.advance(key, progress))
 
     def close(self) -> None:
         pass

@@ -10,7 +10,9 @@ from features.history import History
 from features.offline import point_in_time_matrix
 from stream.engine.batch import BatchPolicy
 from stream.pipeline.decode import Decoder
-from tests.stream.engine.bench import HOUR_MS, START_MS, Bench, Origin, bench, log_batch
+from tests.stream.engine.bench import HOUR_MS, Bench, Origin, bench
+from tests.stream.engine.contents import log_batch
+from tests.stream.engine.workers import START_MS
 from tests.stream.visits import TEXT
 
 RICH = parse_definition(

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from stream.engine.batch import BatchPolicy
-from tests.stream.engine.bench import REVOKE_FLUSH_MS, START_MS, Bench, Materializing, Scoring
+from tests.stream.engine.bench import REVOKE_FLUSH_MS, Bench
 from tests.stream.engine.sinks import LateSink
+from tests.stream.engine.workers import START_MS, Materializing, Scoring
 
 PARTITIONS = 3
 WORKERS_MAX = 3

@@ -4,7 +4,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from tests.stream.engine.bench import START_MS, Bench, Materializing
+from tests.stream.engine.bench import Bench
+from tests.stream.engine.workers import START_MS, Materializing
 
 PARTITIONS = 2
 WORKERS_MAX = 3

@@ -11,7 +11,9 @@ from stream.engine.overlay import Overlay
 from stream.engine.ownership import Ownership
 from stream.records import RecordBatch
 from stream.transport.endpoints import PartitionLag
-from tests.stream.engine.bench import EVENTS, Bench, Scoring, bench
+from tests.stream.engine.bench import Bench, bench
+from tests.stream.engine.contents import EVENTS
+from tests.stream.engine.workers import Scoring
 
 
 @pytest.fixture

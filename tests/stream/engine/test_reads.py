@@ -10,8 +10,8 @@ from features.stores.deadline import DeadlineReader
 from stream.engine.breaker import BreakerPolicy
 from stream.engine.reads import GuardedReads
 from stream.pipeline.causes import Cause
-from tests.stream.engine.bench import Clock
 from tests.stream.engine.stores import StoreServer
+from tests.stream.engine.workers import Clock
 
 POLICY = BreakerPolicy(failures_max=3, rest_ms=1_000)
 

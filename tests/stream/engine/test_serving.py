@@ -20,7 +20,8 @@ from stream.engine.serving import Loaded, can_follow
 from stream.errors import ConfigurationError
 from stream.pipeline.causes import Source
 from stream.workers.deployed import Deployed
-from tests.stream.engine.bench import VISITS, Bench, Scoring, bench
+from tests.stream.engine.bench import VISITS, Bench, bench
+from tests.stream.engine.workers import Scoring
 from tests.stream.visits import DEFINITION, TEXT, trained
 
 WAIT_S = 30.0

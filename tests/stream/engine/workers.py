@@ -1,0 +1,75 @@
+"""Workers under test, with what belongs to them, and the clock they go by."""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from stream.engine.loop import ScoreLoop
+from stream.engine.materializer import Materializer
+from stream.engine.overlay import Overlay
+from stream.engine.ownership import Ownership
+from stream.engine.reads import GuardedReads
+from stream.metrics import ScoreMetrics
+from stream.transport.memory import MemorySink, MemorySource
+from tests.stream.engine.stores import Connection
+
+START_MS = 1_000_000
+"""When the first events happened."""
+
+
+class Clock:
+    """A second after the first events."""
+
+    def __init__(self) -> None:
+        self.ms = START_MS + 1_000
+
+    def __call__(self) -> int:
+        return self.ms
+
+
+@dataclass
+class Materializing:
+    """A materialize worker's one half."""
+
+    worker: Materializer
+    source: MemorySource
+    store: Connection
+
+    def settle(self, records_max: int = 1_000) -> None:
+        """Step until nothing is left to do."""
+        for _ in range(200):
+            idle = self.worker.step(records_max, 0) == 0
+            if idle and not self.worker.waiting_for_store and not lag(self.source):
+                return
+        raise AssertionError("it does not settle")
+
+
+@dataclass
+class Scoring:
+    """A score worker."""
+
+    loop: ScoreLoop
+    source: MemorySource
+    sink: MemorySink
+    overlay: Overlay
+    ownership: Ownership
+    reads: GuardedReads
+    registry: CollectorRegistry
+    metrics: ScoreMetrics
+    waited: list[int]
+    """How often the loop waited for acknowledgements, each time the number of batches in flight."""
+
+    def settle(self) -> None:
+        """Step until the log's end, and have everything acknowledged and committed."""
+        for _ in range(2_000):
+            if self.loop.step() == 0 and not lag(self.source) and not self.loop.in_flight:
+                return
+        raise AssertionError("it does not settle")
+
+    def value(self, name: str, **labels: str) -> float:
+        """A metric's value; 0 where there is none."""
+        return self.registry.get_sample_value(name, {"use_case": "visits", **labels}) or 0.0
+
+
+def lag(source: MemorySource) -> int:
+    return sum(of.records for of in source.lag().values())
