@@ -161,7 +161,7 @@ def _read(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     try:
         present = {entry.name for entry in path.iterdir()} - {MANIFEST, SIGNATURE}
     except OSError as error:
-        raise BundleRefused(path, f"cannot be listed: {error.strerror}", _COPY_AGAIN) from error
+        raise BundleRefused(path, f"cannot be listed: {error.strerror or error}", _COPY_AGAIN) from error
     for name in sorted(present - set(manifest.files)):
         raise BundleRefused(path / name, "the manifest does not name this file", f"Remove it. {_COPY_AGAIN}")
     for name in sorted(FILES - set(manifest.files)):
@@ -178,12 +178,17 @@ def _read(path: Path) -> tuple[Manifest, dict[str, bytes]]:
 
 def _file(path: Path, name: str) -> bytes:
     file = path / name
-    if file.is_symlink() or (file.exists() and not file.is_file()):
-        raise BundleRefused(file, "is not a plain file", "Put the file itself there; links are not followed")
     try:
-        return file.read_bytes()
+        is_plain = not file.is_symlink() and (file.is_file() or not file.exists())
+        data = file.read_bytes() if is_plain else b""
+    except PermissionError as error:
+        mend = "Let the user that riverrun runs as read the bundle's directory and files"
+        raise BundleRefused(file, f"cannot be read: {error.strerror}", mend) from error
     except OSError as error:
-        raise BundleRefused(file, f"cannot be read: {error.strerror}", _COPY_AGAIN) from error
+        raise BundleRefused(file, f"cannot be read: {error.strerror or error}", _COPY_AGAIN) from error
+    if not is_plain:
+        raise BundleRefused(file, "is not a plain file", "Put the file itself there; links are not followed")
+    return data
 
 
 def _definition(path: Path, manifest: Manifest, data: bytes) -> Definition:

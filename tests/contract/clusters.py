@@ -87,6 +87,8 @@ class KafkaCluster:
     create_topic: Callable[[str], None]
     properties: Mapping[str, str] = field(default_factory=dict)
     clients: Clients = field(default_factory=Clients)
+    refuse: Callable[[int, Sequence[int]], None] = lambda request, codes: None
+    """Answer the next requests of a kind with errors; only a `RefusingKafka` can."""
 
     def connection(self) -> KafkaConnection:
         return KafkaConnection(self.bootstrap, self.properties)

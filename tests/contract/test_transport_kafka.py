@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka import TopicPartition
+from confluent_kafka import KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from stream.errors import ConfigurationError, Fatal, Retryable
+from stream.records import RecordBatch
 from stream.transport.kafka import KafkaConnection, KafkaSink, KafkaSource
 from stream.transport.memory import MemoryBroker, MemorySink, MemorySource
 from tests.contract.clusters import (
@@ -19,6 +20,7 @@ from tests.contract.clusters import (
     produce,
     read,
 )
+from tests.contract.librdkafka import OFFSET_COMMIT, RefusingKafka, produce_with_header
 from tools.kafka_server import KafkaServer
 
 Names = Callable[[str], str]
@@ -60,6 +62,47 @@ def test_records_deleted_under_a_reader_stop_the_worker(real: KafkaCluster, fres
         read(source, 1_000)
 
 
+@pytest.fixture
+def refusing() -> Iterator[KafkaCluster]:
+    """A mock cluster with a topic `events` that holds one record, whose header has a name that is no text."""
+    kafka = RefusingKafka()
+    cluster = KafkaCluster(kafka.bootstrap, kafka.create_topic, refuse=kafka.refuse)
+    cluster.create("events")
+    produce_with_header(kafka.bootstrap, "events", b"value", b"\xff\xfe")
+    yield cluster
+    cluster.clients.close()
+    kafka.close()
+
+
+def test_a_refused_commit_takes_no_partition_from_us(refusing: KafkaCluster) -> None:
+    listener = Recorder()
+    source = refusing.source("events", "g", listener)
+    done = next_offsets(read(source, 1))
+    for code in (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.STALE_MEMBER_EPOCH):
+        refusing.refuse(OFFSET_COMMIT, [code])
+        with pytest.raises(Retryable):
+            source.commit(done)
+        assert source.lag().keys() == set(range(PARTITIONS))
+        assert len(source.poll(10, 100)) == 0
+    source.commit(done)
+    assert refusing.committed("events", "g")[0] == 1
+    # After this one librdkafka joins anew by itself; the listener hears so in a poll, as of any loss.
+    refusing.refuse(OFFSET_COMMIT, [KafkaError.ILLEGAL_GENERATION])
+    with pytest.raises(Retryable):
+        source.commit(done)
+    assert source.lag().keys() == set(range(PARTITIONS))
+    assert [name for name, _ in listener.calls] == ["assigned"]
+
+
+def test_a_record_whose_header_has_no_readable_name_is_read_without_headers(refusing: KafkaCluster) -> None:
+    source = refusing.source("events", "g", Recorder())
+    batches: list[RecordBatch] = []
+    poll_until([source], lambda: any(map(len, batches)), lambda _, batch: batches.append(batch))
+    (batch,) = (batch for batch in batches if len(batch))
+    assert batch.values == [b"value"]
+    assert [batch.headers(0), batch.headers(0)] == [[], []]
+
+
 def test_a_member_that_was_expelled_cannot_commit_and_forgets_its_partitions(
     real: KafkaCluster, fresh_name: Names
 ) -> None:
@@ -76,6 +119,8 @@ def test_a_member_that_was_expelled_cannot_commit_and_forgets_its_partitions(
     poll_until([successor], lambda: len(other.held) == PARTITIONS)  # while `source` is never polled
     with pytest.raises(Retryable):
         source.commit(done)
+    source.lag()
+    assert not any(name == "lost" for name, _ in slow.calls)
     poll_until([source, successor], lambda: ("lost", frozenset(range(PARTITIONS))) in slow.calls)
     assert not any(name == "revoked" for name, _ in slow.calls)
     assert real.committed(topic, f"{topic}.g") == dict.fromkeys(range(PARTITIONS), 0)
@@ -151,6 +196,22 @@ def test_a_property_that_librdkafka_does_not_know_is_a_mistake_in_the_settings()
             make(KafkaConnection(NOBODY, {"no.such.thing": "1"}))
 
 
+def test_in_memory_a_refused_commit_takes_no_partition_from_us() -> None:
+    broker = MemoryBroker()
+    broker.create_topic("t")
+    listener = Recorder()
+    source = MemorySource(broker, "t", "g", listener)
+    source.poll(10, 0)
+    broker.rebalancing = True
+    with pytest.raises(Retryable):
+        source.commit({0: 0})
+    assert source.lag().keys() == set(range(PARTITIONS))
+    broker.rebalancing = False
+    source.poll(10, 0)
+    source.commit({0: 0})
+    assert [name for name, _ in listener.calls] == ["assigned"]
+
+
 def test_in_memory_an_expelled_member_cannot_commit_and_forgets_its_partitions() -> None:
     broker = MemoryBroker()
     broker.create_topic("t")
@@ -160,7 +221,9 @@ def test_in_memory_an_expelled_member_cannot_commit_and_forgets_its_partitions()
     broker.expel(source)
     with pytest.raises(Retryable):
         source.commit({0: 1})
-    assert listener.calls[-1] == ("lost", frozenset(range(PARTITIONS)))
+    assert [name for name, _ in listener.calls] == ["assigned"]
+    source.poll(10, 0)
+    assert listener.calls[1] == ("lost", frozenset(range(PARTITIONS)))
     assert broker.committed("t", "g")[0] == 0
 
 

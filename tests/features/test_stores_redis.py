@@ -211,6 +211,24 @@ def test_a_connection_closed_between_two_requests_costs_none_of_them(
     assert store.read([b"key"]) == [b"value"]
 
 
+def test_who_must_know_of_it_hears_once_that_the_server_was_restarted_between_two_requests(
+    server: EmbeddedRedis,
+) -> None:
+    options = RedisOptions(
+        server.url, connect_timeout_ms=PATIENT_MS, read_timeout_ms=PATIENT_MS, reconnect_silently=False
+    )
+    store = RedisStore(options)
+    store.append([(b"key", b"1")], DAY_MS)
+    for write in WRITES.values():
+        server.kill()
+        server.restart()
+        before = store_at(server).read([b"key"])
+        with pytest.raises(StoreUnavailable, match="closed while it was idle"):
+            write(store)
+        assert store_at(server).read([b"key"]) == before
+        write(store)
+
+
 def test_a_stopped_server_times_out_through_the_deadline_and_answers_when_it_goes_on(
     server: EmbeddedRedis,
 ) -> None:

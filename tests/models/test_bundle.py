@@ -1,4 +1,5 @@
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,30 @@ def test_a_missing_file_is_refused(name: str, copied: Copy) -> None:
 
 def test_a_bundle_that_is_not_there_is_refused(tmp_path: Path) -> None:
     assert "No such file" in refusal(tmp_path / "nowhere").cause
+
+
+def test_a_path_that_the_system_refuses_is_refused(tmp_path: Path) -> None:
+    error = refusal(tmp_path / ("x" * 1_000))
+    assert error.file.name == "manifest.json"
+    assert "too long" in error.cause
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@pytest.mark.parametrize(
+    ("closed", "mode", "named"),
+    [("", 0, "manifest.json"), ("", 0o100, ""), ("model.txt", 0, "model.txt")],
+)
+def test_what_may_not_be_read_is_refused(closed: str, mode: int, named: str, copied: Copy) -> None:
+    bundle = copied("orders")
+    place = bundle / closed
+    before = place.stat().st_mode
+    place.chmod(mode)
+    try:
+        error = refusal(bundle)
+    finally:
+        place.chmod(before)
+    assert error.file == bundle / named
+    assert "Permission denied" in error.cause
 
 
 def test_a_file_the_manifest_does_not_name_is_refused(copied: Copy) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -42,6 +43,10 @@ class KafkaSource:
         self._reachable = True
         self._partition_count = 0
         self._failure: Fatal | None = None
+        # The client keeps, by thread, what its callbacks need; a call from inside a callback that waits for a
+        # broker takes that away, and the next callback of the same `consume` aborts the process. So all such
+        # calls are made in a thread of their own.
+        self._aside = ThreadPoolExecutor(1, "kafka-source")
         try:
             self._consumer = Consumer(connection.consumer(group), error_cb=self._on_error, logger=_log)
         except KafkaException as error:
@@ -71,9 +76,8 @@ class KafkaSource:
         if any([m.error() is not None for m in messages]):  # noqa: C419  # a list is twice as fast here
             messages = [m for m in messages if self._is_record(m)]
         partitions: list[int] = [m.partition() for m in messages]  # type: ignore[misc]  # a record has one
-        if not self._positions.keys() >= set(
-            partitions
-        ):  # one may have left in the call that fetched from it
+        if not self._positions.keys() >= set(partitions):
+            # One may have left in the very call that fetched from it.
             messages = [m for m in messages if m.partition() in self._positions]
             partitions = [p for p in partitions if p in self._positions]
         offsets: list[int] = [m.offset() for m in messages]  # type: ignore[misc]  # a record has one
@@ -95,7 +99,7 @@ class KafkaSource:
             return
         wanted = [TopicPartition(self._topic, p, o) for p, o in offsets.items()]
         try:
-            stored = self._consumer.commit(offsets=wanted, asynchronous=False)
+            stored = self._aside.submit(self._consumer.commit, offsets=wanted, asynchronous=False).result()
         except KafkaException as raised:
             self._refuse(raised.args[0])
             return
@@ -147,7 +151,10 @@ class KafkaSource:
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._consumer.close()
+            try:
+                self._consumer.close()
+            finally:
+                self._aside.shutdown()
 
     # ---------------------------------------------------------------------------------------------- callbacks
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -269,7 +276,7 @@ class KafkaSource:
         """The answer of a broker, which may be restarting; `Fatal` after a minute without one."""
         for attempt in range(1, ASK_ATTEMPTS + 1):
             try:
-                return question()
+                return self._aside.submit(question).result()
             except KafkaException as raised:
                 error = raised.args[0]
                 if is_fatal(error) or attempt == ASK_ATTEMPTS:

@@ -1,0 +1,171 @@
+"""One test's own use case on shared servers: its topics, its models, its workers and its records."""
+
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from models.deployment import Deployment, write_deployment
+from tests.integration.flow import Flow
+from tests.integration.processes import Worker, run_riverrun
+from tests.integration.records import Outputs, Position, Prediction, Sender
+from tests.integration.usecase import Visit, definition_named, offline, text_named, train
+
+HOUR_MS = 3_600_000
+PARTITIONS = 3
+SESSION_MS = 6_000
+"""The shortest that brokers allow by default: how long a group takes to miss a killed member."""
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Stage:
+    """Everything has a name of this run's own, so that tests share servers and nothing else."""
+
+    def __init__(
+        self, name: str, kafka: str, redis: str, directory: Path, partitions: int = PARTITIONS
+    ) -> None:
+        self.name, self.kafka, self.redis, self.directory = name, kafka, redis, directory
+        self.definition = definition_named(name)
+        self.topics = {
+            kind: f"{kind}-of-{name}" for kind in ("events", "labels", "predictions", "deadletters")
+        }
+        self.models = directory / "models"
+        self.models.mkdir()
+        self.usecase = directory / "usecase.yaml"
+        self.usecase.write_text(text_named(name))
+        self.workers: list[Worker] = []
+        topics = [f"--set=kafka.topics.{kind}={topic}" for kind, topic in self.topics.items()]
+        self._common = ["--usecase", str(self.usecase), "--kafka", kafka, *topics]
+        run_riverrun("topics", "create", "--partitions", str(partitions), "--replication", "1", *self._common)
+        self.sender = Sender(kafka)
+        self.outputs = Outputs(
+            kafka, self.topics["predictions"], self.topics["deadletters"], partitions, self._check
+        )
+
+    # ------------------------------------------------------------------------------------------ workers
+
+    def start(self, kind: str, *sets: str, models: bool = True) -> Worker:
+        """Start `riverrun KIND` and do not wait. sets: ``key=value``."""
+        named = [*self._common, "--redis", self.redis]
+        if models:
+            named += ["--models", str(self.models)]
+        given = [
+            f"kafka.properties.session.timeout.ms={SESSION_MS}",
+            "kafka.properties.heartbeat.interval.ms=500",
+        ]
+        if not any("fetch.wait.max.ms" in text for text in sets):
+            given.append("kafka.properties.fetch.wait.max.ms=50")
+        chosen = [f"--set={text}" for text in (*given, *sets)]
+        name = f"{kind}-{len(self.workers)}"
+        worker = Worker(name, [kind, *named, *chosen], self.directory / f"{name}.log")
+        self.workers.append(worker)
+        return worker
+
+    def score(self, *sets: str, models: bool = True) -> Worker:
+        """A score worker that is ready."""
+        return self.start("score", *sets, models=models).await_ready()
+
+    def materialize(self, *sets: str) -> Worker:
+        """A materialize worker that is ready."""
+        return self.start("materialize", *sets).await_ready()
+
+    def both(self, *sets: str) -> tuple[Worker, Worker]:
+        """A score and a materialize worker, started side by side and ready."""
+        score, materialize = self.start("score", *sets), self.start("materialize", *sets)
+        return score.await_ready(), materialize.await_ready()
+
+    def await_lag_gone(self, score: Worker) -> None:
+        """Until the worker has nothing left to read, nothing in flight, and said so."""
+        score.await_metric(
+            lambda m: m.total("lag_records") == 0 and m.total("in_flight_batches") == 0, "lag does not go"
+        )
+
+    def await_materialized(self, materialize: Worker, topic: str, positions: Sequence[Position]) -> None:
+        """Until the store holds the records at these positions of a topic."""
+        wanted: dict[int, int] = {}
+        for partition, offset in positions:
+            wanted[partition] = max(wanted.get(partition, 0), offset + 1)
+        materialize.await_metric(
+            lambda m: all(
+                m.total("materialized_offset", topic=self.topics[topic], partition=str(p)) >= offset
+                for p, offset in wanted.items()
+            ),
+            f"{topic} are not materialized up to {wanted}",
+        )
+
+    # ------------------------------------------------------------------------------------------ records
+
+    def send(self, visits: Sequence[Visit]) -> list[Position]:
+        """Their positions in the events topic."""
+        return self.sender.send(self.topics["events"], [visit.record() for visit in visits])
+
+    def send_labels(self, visits: Sequence[Visit]) -> list[Position]:
+        """The labels of those visits that have one; their positions in the labels topic."""
+        records = [visit.label_record() for visit in visits if visit.bad is not None]
+        return self.sender.send(self.topics["labels"], records)
+
+    def flow(self) -> Flow:
+        """A producer that goes on for as long as its `with` block."""
+        return Flow(self.send, now_ms() - HOUR_MS // 2)
+
+    def inexact(
+        self, visits: Sequence[Visit], predictions: Sequence[Prediction], entity: str = ""
+    ) -> list[Prediction]:
+        """Those whose features are not, bit for bit, what the file of all `visits` gives.
+
+        entity: only of features whose names begin so.
+        """
+        names = self.definition.feature_names
+        chosen = [at for at, name in enumerate(names) if name.startswith(entity)]
+        place = {visit.visit: at for at, visit in enumerate(visits)}
+        expected = offline(self.definition, visits)[[place[p.data["event_id"]] for p in predictions]]
+        served = np.array(
+            [[np.nan if p.features[n] is None else p.features[n] for n in names] for p in predictions]
+        )
+        same = (served == expected) | (np.isnan(served) & np.isnan(expected))
+        return [predictions[at] for at in np.flatnonzero(~same[:, chosen].all(axis=1)).tolist()]
+
+    def assert_exact(
+        self, visits: Sequence[Visit], predictions: Sequence[Prediction], entity: str = ""
+    ) -> None:
+        wrong = self.inexact(visits, predictions, entity)
+        assert not wrong, (len(wrong), wrong[0].data)
+
+    # ------------------------------------------------------------------------------------------- models
+
+    def deploy(self, champion: str, previous: str | None = None) -> None:
+        """Make bundles of the models directory the deployed ones, trained or not."""
+        write_deployment(self.models, Deployment(champion, previous))
+
+    def trained(self, version: str = "v1", seed: int = 0) -> str:
+        """Train a bundle and deploy it; its version."""
+        train(self.definition, self.models, version, seed)
+        self.deploy(version)
+        return version
+
+    # ---------------------------------------------------------------------------------------------- end
+
+    def close(self) -> None:
+        """Whatever happened, leave no process behind."""
+        self.outputs.close()
+        self.sender.close()
+        for worker in self.workers:
+            with suppress(ProcessLookupError):
+                worker.resume()
+            if worker.is_alive:
+                worker.kill()
+
+    def _check(self) -> None:
+        for worker in self.workers:
+            worker.assert_alive()
+
+    def logs(self) -> list[tuple[str, str]]:
+        """The end of each worker's log."""
+        return [
+            (w.name, "\n".join(w.log.read_text("utf-8", "replace").splitlines()[-40:])) for w in self.workers
+        ]
