@@ -83,6 +83,9 @@ class Source(Protocol):
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Store the next offset to read of each partition for the group; returns when they stand.
 
+        Inside `PartitionListener.revoked` it may return once that is under way, ahead of the handover; a
+        refusal then goes unheard, and the records are read again.
+
         Raises `Retryable` where it was refused, and `Fatal`. A refusal changes nothing here: the group may
         be in the midst of a rebalance after which the partitions are still ours, so that the next commit
         stands; if they are not, the listener hears so in a later `poll`.

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -39,16 +38,15 @@ class KafkaSource:
         self._positions: dict[int, int] = {}
         self._ends: dict[int, int] = {}  # the log's end when the partition came
         self._end_seen: dict[int, int] = {}  # where the fetcher last ran out of records
-        self._paused = self._closed = False
+        self._paused = self._closed = self._revoking = False
         self._reachable = True
         self._partition_count = 0
         self._failure: Fatal | None = None
-        # The client keeps, by thread, what its callbacks need; a call from inside a callback that waits for a
-        # broker takes that away, and the next callback of the same `consume` aborts the process. So all such
-        # calls are made in a thread of their own.
-        self._aside = ThreadPoolExecutor(1, "kafka-source")
         try:
             self._consumer = Consumer(connection.consumer(group), error_cb=self._on_error, logger=_log)
+            # Asks what must be known inside callbacks, and joins nothing. Asked there, `_consumer` would lose
+            # what its next callback in the same `consume` needs, and the client would abort the process.
+            self._asking = Consumer(connection.consumer(group), error_cb=lambda _: None, logger=_log)
         except KafkaException as error:
             raise refused_properties(error) from None
         self._consumer.subscribe(
@@ -99,7 +97,12 @@ class KafkaSource:
             return
         wanted = [TopicPartition(self._topic, p, o) for p, o in offsets.items()]
         try:
-            stored = self._aside.submit(self._consumer.commit, offsets=wanted, asynchronous=False).result()
+            if self._revoking:
+                # To wait here would abort the process, as above. The request stands ahead of the one that
+                # gives the partitions up, on the same connection, so that it is served first.
+                self._consumer.commit(offsets=wanted, asynchronous=True)
+                return
+            stored = self._consumer.commit(offsets=wanted, asynchronous=False)
         except KafkaException as raised:
             self._refuse(raised.args[0])
             return
@@ -142,10 +145,10 @@ class KafkaSource:
 
     def log_range(self, partition: int) -> tuple[int, int]:
         where = TopicPartition(self._topic, partition)
-        return self._ask(lambda: self._consumer.get_watermark_offsets(where, ASK_TIMEOUT_S))
+        return self._ask(lambda: self._asking.get_watermark_offsets(where, ASK_TIMEOUT_S))
 
     def partitions_of(self, topic: str) -> int:
-        found = self._ask(lambda: self._consumer.list_topics(topic, ASK_TIMEOUT_S)).topics.get(topic)
+        found = self._ask(lambda: self._asking.list_topics(topic, ASK_TIMEOUT_S)).topics.get(topic)
         return len(found.partitions) if found is not None else 0
 
     def close(self) -> None:
@@ -154,7 +157,7 @@ class KafkaSource:
             try:
                 self._consumer.close()
             finally:
-                self._aside.shutdown()
+                self._asking.close()
 
     # ---------------------------------------------------------------------------------------------- callbacks
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
@@ -176,9 +179,11 @@ class KafkaSource:
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = {p.partition for p in partitions}
+        self._revoking = True
         try:
             self._listener.revoked(numbers)
         finally:
+            self._revoking = False
             self._forget(numbers)
 
     def _on_lost(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -200,12 +205,12 @@ class KafkaSource:
     # ------------------------------------------------------------------------------------------------ offsets
     def _starting_points(self, partitions: list[int]) -> tuple[dict[int, int], dict[int, tuple[int, int]]]:
         """Where the group stands in `partitions`, and what their logs hold. Raises `Fatal`."""
-        everywhere = self._ask(lambda: self._consumer.list_topics(self._topic, ASK_TIMEOUT_S))
+        everywhere = self._ask(lambda: self._asking.list_topics(self._topic, ASK_TIMEOUT_S))
         numbers = sorted({*everywhere.topics[self._topic].partitions, *partitions})
         self._partition_count = len(numbers)
         wanted = [TopicPartition(self._topic, number) for number in numbers]
         stored = {
-            p.partition: p.offset for p in self._ask(lambda: self._consumer.committed(wanted, ASK_TIMEOUT_S))
+            p.partition: p.offset for p in self._ask(lambda: self._asking.committed(wanted, ASK_TIMEOUT_S))
         }
         group_is_new = all(offset == OFFSET_INVALID for offset in stored.values())
         from_end = group_is_new and self._start == "latest"
@@ -276,7 +281,7 @@ class KafkaSource:
         """The answer of a broker, which may be restarting; `Fatal` after a minute without one."""
         for attempt in range(1, ASK_ATTEMPTS + 1):
             try:
-                return self._aside.submit(question).result()
+                return question()
             except KafkaException as raised:
                 error = raised.args[0]
                 if is_fatal(error) or attempt == ASK_ATTEMPTS:
