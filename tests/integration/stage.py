@@ -56,7 +56,7 @@ class Stage:
             named += ["--models", str(self.models)]
         given = [
             f"kafka.properties.session.timeout.ms={SESSION_MS}",
-            "kafka.properties.heartbeat.interval.ms=500",
+            "kafka.properties.heartbeat.interval.ms=200",
         ]
         if not any("fetch.wait.max.ms" in text for text in sets):
             given.append("kafka.properties.fetch.wait.max.ms=50")

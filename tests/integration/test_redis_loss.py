@@ -18,7 +18,7 @@ from tests.integration.usecase import Visit, some_visits
 from tools.redis_server import RedisServer
 
 STORE_CAUSES = {"store_down", "store_timeout"}
-QUICK = ("redis.breaker.rest_ms=200", "redis.write_timeout_ms=500", "freshness.heartbeat_ms=500")
+QUICK = ("redis.breaker.rest_ms=200", "redis.write_timeout_ms=500")
 
 
 @pytest.fixture
