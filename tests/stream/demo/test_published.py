@@ -11,21 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.published import COLUMNS, TIE_ROWS
+
 pytestmark = pytest.mark.slow
 
-TIES = {1240489, 1240490}
-"""Two transactions of one customer in one second, which the published features number the other way round."""
-EXACT = {
-    "during_weekend": "TX_DURING_WEEKEND",
-    "during_night": "TX_DURING_NIGHT",
-    **{f"customer_count_{d}d": f"CUSTOMER_ID_NB_TX_{d}DAY_WINDOW" for d in (1, 7, 30)},
-    **{f"terminal_count_{d}d_delay_7d": f"TERMINAL_ID_NB_TX_{d}DAY_WINDOW" for d in (1, 7, 30)},
-    **{f"terminal_mean_label_{d}d_delay_7d": f"TERMINAL_ID_RISK_{d}DAY_WINDOW" for d in (1, 7, 30)},
-}
-WITHIN_1E_9 = {
-    "amount": "TX_AMOUNT",  # the published amounts carry float noise, the transactions are whole cents
-    **{f"customer_mean_amount_{d}d": f"CUSTOMER_ID_AVG_AMOUNT_{d}DAY_WINDOW" for d in (1, 7, 30)},
-}
+TIES = {int(event_id) for event_id in TIE_ROWS}
+WITHIN_1E_9 = {name: column for name, column in COLUMNS.items() if "amount" in name}
+EXACT = {name: column for name, column in COLUMNS.items() if name not in WITHIN_1E_9}
 
 
 @pytest.fixture(scope="module")

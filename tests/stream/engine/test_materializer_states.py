@@ -55,7 +55,7 @@ class Materializers(RuleBasedStateMachine):
 
     @rule(place=places)
     def be_taken_for_dead(self, place: int) -> None:
-        """It goes on, and learns of it with its next commit or poll."""
+        """It goes on, and learns of it with its next poll."""
         self.expel(self.chosen(place))
 
     @rule(calls=st.integers(1, 6))
