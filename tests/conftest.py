@@ -17,6 +17,7 @@ from tools.containers import NoDocker, start_kafka, start_redis
 from tools.kafka_jars import NoKafka
 from tools.kafka_server import KafkaServer
 from tools.processes import ServerDidNotStart
+from tools.redis_cluster import RedisCluster
 from tools.redis_server import NoRedisServer, RedisServer
 
 # A busy machine is no failure. In CI the examples are the same for everyone, so that red means the change.
@@ -53,18 +54,26 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterat
         terminalreporter.write_line(f"{others} more were skipped for reasons of their own, listed above")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test by the capabilities it asks for, so that `-m "not kafka"` needs no bookkeeping."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark each test by the capabilities it asks for, so that `-m "not kafka"` needs no bookkeeping.
+
+    What takes many minutes runs only where `-m` names it.
+    """
     fixtures = {
         "kafka": "kafka",
         "own_kafka": "kafka",
         "redis_url": "redis",
         "own_redis": "redis",
+        "redis_cluster": "redis",
         "data": "data",
     }
     for item in items:
         for name in set(getattr(item, "fixturenames", ())) & fixtures.keys():
             item.add_marker(fixtures[name])
+    if "parity" not in config.option.markexpr:
+        long = [item for item in items if item.get_closest_marker("parity")]
+        items[:] = [item for item in items if item not in long]
+        config.hook.pytest_deselected(items=long)
 
 
 @pytest.fixture(scope="session")
@@ -99,6 +108,18 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     address, stop = first_that_starts("redis", start_redis, from_program)
     yield address
     stop()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """Three masters that all tests share: whoever moves a slot moves it back."""
+    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+    except (NoRedisServer, ServerDidNotStart) as error:
+        lacking("redis", str(error))
+    yield cluster
+    cluster.stop()
 
 
 @pytest.fixture

@@ -2,8 +2,20 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
+from features.store import HEAD_BYTES
 from features.stores.marks import mark_of, stored_mark
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """An `Appending` that is done."""
+
+    found: dict[bytes, int]
+
+    def lengths(self) -> dict[bytes, int]:
+        return self.found
 
 
 class MemoryStore:
@@ -21,6 +33,9 @@ class MemoryStore:
             return [self._get(key, now_ms) for key in keys]
 
     def append(self, chunks: Sequence[tuple[bytes, bytes]], ttl_ms: int | None) -> None:
+        self.begin_append(chunks, ttl_ms)
+
+    def begin_append(self, chunks: Sequence[tuple[bytes, bytes]], ttl_ms: int | None) -> "Appended":
         if ttl_ms is not None and ttl_ms < 1:
             raise ValueError(f"ttl_ms must be at least 1, not {ttl_ms}")
         with self._lock:
@@ -30,6 +45,25 @@ class MemoryStore:
                 self._values.setdefault(key, bytearray()).extend(chunk)
                 if ttl_ms is not None:
                     self._expires_ms[key] = now_ms + ttl_ms
+            return Appended({key: len(self._values[key]) for key, _ in chunks})
+
+    def replace(self, key: bytes, seen: bytes, value: bytes, ttl_ms: int | None) -> bool:
+        with self._lock:
+            now_ms = self._now_ms()
+            self._expire(key, now_ms)
+            there = self._values.get(key, b"")
+            if len(there) != len(seen) or there[:HEAD_BYTES] != seen[:HEAD_BYTES]:
+                return False
+            self._values[key] = bytearray(value)
+            if ttl_ms is not None:
+                self._expires_ms[key] = now_ms + ttl_ms
+            return True
+
+    def replace_all(self, changes: Sequence[tuple[bytes, bytes, bytes]], ttl_ms: int | None) -> list[bool]:
+        return [self.replace(key, seen, value, ttl_ms) for key, seen, value in changes]
+
+    def life(self) -> str:
+        return "memory"
 
     def put_if_absent(self, key: bytes, value: bytes) -> bytes:
         with self._lock:

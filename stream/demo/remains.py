@@ -6,11 +6,8 @@ from contextlib import contextmanager, suppress
 from features.definition.model import Definition
 from features.keys import Namespace
 from features.store import StoreRejected, StoreUnavailable
-from features.stores.redis_options import RedisOptions
-from features.stores.redis_wire import RedisWire, pack
+from features.stores.redis import RedisOptions, RedisStore
 from stream.demo.servers import Servers
-
-_KEYS_AT_ONCE = 5_000
 
 
 @contextmanager
@@ -27,15 +24,8 @@ def rows_removed(definition: Definition, redis: RedisOptions, servers: Servers) 
 
 def remove_rows(definition: Definition, redis: RedisOptions) -> int:
     """Remove everything in the use case's namespace; returns how many keys. Raises as stores do."""
-    wire, removed, cursor = RedisWire(redis), 0, b"0"
-    pattern = Namespace.of(definition).prefix + b"*"
+    store = RedisStore(redis)
     try:
-        while True:
-            (page,) = wire.exchange(pack("SCAN", cursor, "MATCH", pattern, "COUNT", _KEYS_AT_ONCE), 1)
-            cursor, keys = page
-            if keys:
-                removed += wire.exchange(pack("UNLINK", *keys), 1)[0]
-            if cursor == b"0":
-                return removed
+        return store.remove(Namespace.of(definition).prefix)
     finally:
-        wire.close()
+        store.close()

@@ -1,10 +1,6 @@
 """What every online store does, whatever is behind it."""
 
-import uuid
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
-from typing import TypeVar
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,15 +8,7 @@ from hypothesis import strategies as st
 
 from features.progress import ALWAYS, Progress, encode_progress
 from features.store import OnlineStore
-from tests.contract.conftest import Subject
-
-EVERY_BYTE = bytes(range(256))
-DAY_MS = 86_400_000
-Result = TypeVar("Result")
-
-
-def fresh_key(name: str = "key") -> bytes:
-    return f"rr:test:{uuid.uuid4().hex}:{name}".encode()
+from tests.contract.conftest import DAY_MS, EVERY_BYTE, Subject, at_once, fresh_key, lives_for
 
 
 def progress(offset: int, epoch: str = "epoch-a") -> bytes:
@@ -29,19 +17,6 @@ def progress(offset: int, epoch: str = "epoch-a") -> bytes:
             epoch=epoch, offset=offset, log_end=offset, event_time=7, complete_since=ALWAYS, written_at=0
         )
     )
-
-
-def at_once(subject: Subject, calls: list[Callable[[OnlineStore], Result]]) -> list[Result]:
-    """Each call in a thread and on a connection of its own, all let go together."""
-    barrier = Barrier(len(calls))
-
-    def run(call: Callable[[OnlineStore], Result]) -> Result:
-        store = subject.another()
-        barrier.wait()
-        return call(store)
-
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return list(pool.map(run, calls))
 
 
 def test_a_key_that_is_not_there_reads_as_none(subject: Subject) -> None:
@@ -117,16 +92,16 @@ def test_a_row_is_gone_after_its_time_to_live(subject: Subject) -> None:
 def test_appending_renews_the_time_to_live(subject: Subject) -> None:
     key = fresh_key()
     subject.store.append([(key, b"1")], DAY_MS)
-    assert 0 < (subject.ttl_ms(key) or 0) <= DAY_MS
+    assert lives_for(subject, key, DAY_MS)
     subject.store.append([(key, b"2")], 2 * DAY_MS)
-    assert DAY_MS < (subject.ttl_ms(key) or 0) <= 2 * DAY_MS
+    assert lives_for(subject, key, 2 * DAY_MS)
 
 
 def test_appending_without_a_time_to_live_leaves_the_one_there_is(subject: Subject) -> None:
     mortal, lasting = fresh_key("mortal"), fresh_key("lasting")
     subject.store.append([(mortal, b"1")], DAY_MS)
     subject.store.append([(mortal, b"2"), (lasting, b"1")], None)
-    assert 0 < (subject.ttl_ms(mortal) or 0) <= DAY_MS
+    assert lives_for(subject, mortal, DAY_MS)
     assert subject.ttl_ms(lasting) is None
 
 
@@ -136,6 +111,23 @@ def test_a_time_to_live_that_would_delete_is_refused(subject: Subject, ttl_ms: i
     with pytest.raises(ValueError, match="ttl_ms"):
         subject.store.append([(key, b"1")], ttl_ms)
     assert subject.store.read([key]) == [None]
+
+
+def test_an_append_tells_how_long_each_value_has_become(subject: Subject) -> None:
+    a, b = fresh_key("a"), fresh_key("b")
+    assert subject.store.begin_append([(a, b"12"), (b, b"3")], DAY_MS).lengths() == {a: 2, b: 1}
+    again = subject.store.begin_append([(a, b"45"), (b, b""), (a, b"6")], None)
+    assert again.lengths() == {a: 5, b: 1}
+    assert subject.store.read([a, b]) == [b"12456", b"3"]
+    assert subject.store.begin_append([], DAY_MS).lengths() == {}
+
+
+def test_appends_that_were_begun_stand_in_their_order(subject: Subject) -> None:
+    keys = [fresh_key(str(number)) for number in range(100)]
+    for round_ in range(5):
+        begun = subject.store.begin_append([(key, b"%d" % round_) for key in keys], DAY_MS)
+        assert begun.lengths() == dict.fromkeys(keys, round_ + 1)
+    assert subject.store.read(keys) == [b"01234"] * 100
 
 
 def test_the_first_value_put_stays_in_force(subject: Subject) -> None:
