@@ -1,7 +1,8 @@
 """What a use case needs of the online store, before there is one: row sizes, memory, bandwidth.
 
-An estimate for entities that are alike and rows cut to what their windows reach. Busy entities have longer
-rows, and are read more often, so leave room.
+An estimate for entities that are alike and rows cut to what their windows reach; beside it stands the most
+that rows take before compaction cuts them. Busy entities have longer rows, and are read more often, so leave
+room.
 """
 
 from collections.abc import Mapping
@@ -9,7 +10,9 @@ from dataclasses import dataclass
 
 from features.codec import entry_bytes
 from features.definition.model import Definition, RowKind, RowSchema
+from features.folded import head_slots, tile_slots
 from features.keys import Namespace
+from features.lookups import lookup_bytes, lookup_prefix
 
 KEY_OVERHEAD_BYTES = 120
 """What Redis 7 takes for a key with an expiry besides its name and value."""
@@ -17,6 +20,8 @@ KEY_NAME_BYTES = 16
 """An entity key's own length, assumed."""
 APPEND_SLACK = 1.6
 """Redis makes room ahead when a value grows; measured with rows of 1 to 25 kB: 1.55 to 1.72 of their size."""
+COMPACTED_AT = 2
+"""A row is looked at for compaction when it holds this times `exact` entries."""
 MS_PER_SECOND = 1_000
 
 
@@ -30,8 +35,22 @@ class RowSizing:
     entry_bytes: int
     entries: float
     row_bytes: float
+    busy_row_bytes: int
+    """The row of an entity with any number of events, at its longest: just before it is compacted again."""
     memory_bytes: float
     """Of all its keys in Redis."""
+    memory_bytes_max: float
+    """The same before compaction drops what no window reaches any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class LookupSizing:
+    """The packed values that are looked up for one entity."""
+
+    entity: str
+    keys: int
+    value_bytes: int
+    memory_bytes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +59,24 @@ class Sizing:
 
     rate_per_s: float
     rows: tuple[RowSizing, ...]
+    lookups: tuple[LookupSizing, ...]
 
     @property
     def memory_bytes(self) -> float:
-        return sum(row.memory_bytes for row in self.rows)
+        return sum(row.memory_bytes for row in self.rows) + self._lookup_memory_bytes
+
+    @property
+    def memory_bytes_max(self) -> float:
+        return sum(row.memory_bytes_max for row in self.rows) + self._lookup_memory_bytes
+
+    @property
+    def _lookup_memory_bytes(self) -> float:
+        return sum(lookup.memory_bytes for lookup in self.lookups)
 
     @property
     def read_bytes_per_event(self) -> float:
-        """Every row once; events of a batch that share an entity read it once together."""
-        return sum(row.row_bytes for row in self.rows)
+        """Every row and value once; events of a batch that share an entity read it once together."""
+        return sum(row.row_bytes for row in self.rows) + sum(held.value_bytes for held in self.lookups)
 
     @property
     def read_bytes_per_s(self) -> float:
@@ -66,16 +94,47 @@ def sizing(definition: Definition, rate_per_s: float, entities: Mapping[str, int
     entities: how many there are of each, by name, or one number for all of them; above 0. A name that is
     not in the mapping raises KeyError.
     """
-    prefix = Namespace.of(definition)
-    rows: list[RowSizing] = []
-    for schema in definition.rows:
-        keys = int(entities[schema.entity]) if isinstance(entities, Mapping) else int(entities)
-        size = entry_bytes(schema)
-        entries = _entries(definition, schema, rate_per_s / keys)
-        name_bytes = len(prefix.row_prefix(schema.entity, schema.kind)) + KEY_NAME_BYTES
-        memory = keys * (KEY_OVERHEAD_BYTES + name_bytes + APPEND_SLACK * entries * size)
-        rows.append(RowSizing(schema.entity, schema.kind, keys, size, entries, entries * size, memory))
-    return Sizing(rate_per_s, tuple(rows))
+    counts = {
+        entity.name: int(entities[entity.name] if isinstance(entities, Mapping) else entities)
+        for entity in definition.entities
+        if entity.name in definition.lookups or any(row.entity == entity.name for row in definition.rows)
+    }
+    rows = tuple(_rows(definition, schema, counts[schema.entity], rate_per_s) for schema in definition.rows)
+    lookups = tuple(_lookups(definition, entity, counts[entity]) for entity in definition.lookups)
+    return Sizing(rate_per_s, rows, lookups)
+
+
+def _rows(definition: Definition, schema: RowSchema, keys: int, rate_per_s: float) -> RowSizing:
+    size = entry_bytes(schema)
+    entries = _entries(definition, schema, rate_per_s / keys)
+    exact_bytes = COMPACTED_AT * schema.exact * size
+    tiles = -(-(schema.reach + definition.grace) // schema.resolution) + 1 if schema.resolution else 0
+    folded_bytes = (head_slots(schema) + tiles * tile_slots(schema)) * size
+    busy_row_bytes = folded_bytes + exact_bytes
+    row_bytes = min(entries * size, busy_row_bytes)
+    prefix = Namespace.of(definition).row_prefix(schema.entity, schema.kind)
+    return RowSizing(
+        entity=schema.entity,
+        kind=schema.kind,
+        keys=keys,
+        entry_bytes=size,
+        entries=entries,
+        row_bytes=row_bytes,
+        busy_row_bytes=busy_row_bytes,
+        memory_bytes=keys * (_key_bytes(prefix) + APPEND_SLACK * row_bytes),
+        memory_bytes_max=keys * (_key_bytes(prefix) + APPEND_SLACK * max(row_bytes, exact_bytes)),
+    )
+
+
+def _lookups(definition: Definition, entity: str, keys: int) -> LookupSizing:
+    value_bytes = lookup_bytes(definition.lookups[entity])
+    prefix = lookup_prefix(definition.name, entity)
+    return LookupSizing(entity, keys, value_bytes, keys * (_key_bytes(prefix) + value_bytes))
+
+
+def _key_bytes(prefix: bytes) -> int:
+    """What a key takes beside its value."""
+    return KEY_OVERHEAD_BYTES + len(prefix) + KEY_NAME_BYTES
 
 
 def _entries(definition: Definition, schema: RowSchema, rate_per_s: float) -> float:

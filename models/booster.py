@@ -7,11 +7,12 @@ import numpy as np
 from features.arrays import Floats
 from features.definition.model import Task
 from models.scorer import ModelMismatch
-from models.threads import prepare_lightgbm
+from models.threads import prepare_lightgbm, taking_nothing_along
 
 prepare_lightgbm()
 
-import lightgbm as lightgbm  # noqa: E402, PLC0414  prepared first; training takes it from here
+with taking_nothing_along():
+    import lightgbm as lightgbm  # noqa: PLC0414  prepared first; training takes it from here
 
 OBJECTIVES: dict[Task, frozenset[str]] = {
     "binary": frozenset({"binary"}),

@@ -9,12 +9,16 @@ import msgspec
 import numpy as np
 
 from features.arrays import Floats
+from features.categories import Categories
 from features.definition import DefinitionError, definition_from_data
+from features.definition.fingerprint import fingerprints
 from features.definition.model import Definition
 from features.matrix import FeaturePlan
 from models.booster import BoosterScorer
+from models.categories import decode_categories, encode_categories
 from models.golden import GoldenCase, GoldenMismatch, decode_cases, encode_cases, verify_cases
 from models.manifest import (
+    FORMAT,
     MANIFEST,
     SIGNATURE,
     Manifest,
@@ -33,7 +37,8 @@ GOLDEN = "golden.json"
 REFERENCE = "reference.json"
 METRICS = "metrics.json"
 LINEAGE = "lineage.json"
-FILES = frozenset({MODEL, DEFINITION, GOLDEN, REFERENCE, METRICS, LINEAGE})
+CATEGORIES = "categories.json"
+FILES = frozenset({MODEL, DEFINITION, GOLDEN, REFERENCE, METRICS, LINEAGE, CATEGORIES})
 
 WARM_SIZES = (1, 1000)
 
@@ -90,6 +95,7 @@ class Contents:
     """What goes into a new bundle."""
 
     definition: Definition
+    categories: Categories
     model: str
     golden: list[GoldenCase]
     reference: Reference
@@ -104,6 +110,7 @@ def encode_bundle(contents: Contents, version: str, created: str) -> dict[str, b
     files = {
         MODEL: contents.model.encode(),
         DEFINITION: _json(contents.definition.source),
+        CATEGORIES: encode_categories(contents.categories),
         GOLDEN: encode_cases(contents.golden),
         REFERENCE: encode_reference(contents.reference),
         METRICS: _json(contents.metrics),
@@ -138,12 +145,13 @@ def load_bundle(path: Path) -> Bundle:
         reference = decode_reference(files[REFERENCE])
     except ValueError as error:
         raise BundleRefused(path / REFERENCE, f"cannot be read: {error}", "Train again") from error
-    golden = _golden(path, definition, scorer, files[GOLDEN])
+    categories = _categories(path, definition, files.get(CATEGORIES))
+    golden = _golden(path, definition, categories, scorer, files[GOLDEN])
     return Bundle(
         path=path,
         manifest=manifest,
         definition=definition,
-        plan=FeaturePlan(definition),
+        plan=FeaturePlan(definition, categories),
         scorer=scorer,
         explainer=scorer,
         rules=RuleModel(definition),
@@ -164,7 +172,7 @@ def _read(path: Path) -> tuple[Manifest, dict[str, bytes]]:
         raise BundleRefused(path, f"cannot be listed: {error.strerror or error}", _COPY_AGAIN) from error
     for name in sorted(present - set(manifest.files)):
         raise BundleRefused(path / name, "the manifest does not name this file", f"Remove it. {_COPY_AGAIN}")
-    for name in sorted(FILES - set(manifest.files)):
+    for name in sorted(_required(manifest) - set(manifest.files)):
         raise BundleRefused(path / MANIFEST, f"does not name {name}", _COPY_AGAIN)
     files = {name: _file(path, name) for name in manifest.files}
     for name, data in files.items():
@@ -174,6 +182,10 @@ def _read(path: Path) -> tuple[Manifest, dict[str, bytes]]:
     if manifest.model_digest != manifest.files[MODEL]:
         raise BundleRefused(path / MANIFEST, f"model_digest is not the SHA-256 of {MODEL}", _COPY_AGAIN)
     return manifest, files
+
+
+def _required(manifest: Manifest) -> frozenset[str]:
+    return FILES if manifest.format == FORMAT else FILES - {CATEGORIES}
 
 
 def _file(path: Path, name: str) -> bytes:
@@ -201,8 +213,9 @@ def _definition(path: Path, manifest: Manifest, data: bytes) -> Definition:
         ) from error
     if (definition.name, definition.task) != (manifest.name, manifest.task):
         raise BundleRefused(file, "is of another use case or task than the manifest says", _COPY_AGAIN)
+    prints = fingerprints(definition, manifest.format)
     for part in ("state", "features", "policy"):
-        ours, theirs = getattr(definition.fingerprints, part), getattr(manifest.fingerprints, part)
+        ours, theirs = getattr(prints, part), getattr(manifest.fingerprints, part)
         if ours != theirs:
             cause = f"its {part} fingerprint is {ours[:12]}… here, {theirs[:12]}… in the manifest"
             raise BundleRefused(
@@ -211,7 +224,18 @@ def _definition(path: Path, manifest: Manifest, data: bytes) -> Definition:
     return definition
 
 
-def _golden(path: Path, definition: Definition, scorer: Scorer, data: bytes) -> Floats:
+def _categories(path: Path, definition: Definition, data: bytes | None) -> Categories:
+    """The categories of a bundle; one of the format before has none, and may need none."""
+    file = path / CATEGORIES
+    try:
+        return decode_categories(definition, b"{}" if data is None else data)
+    except ValueError as error:
+        raise BundleRefused(file, str(error), "Train again with this definition") from error
+
+
+def _golden(
+    path: Path, definition: Definition, categories: Categories, scorer: Scorer, data: bytes
+) -> Floats:
     file = path / GOLDEN
     try:
         cases = decode_cases(data)
@@ -220,7 +244,7 @@ def _golden(path: Path, definition: Definition, scorer: Scorer, data: bytes) -> 
     if not cases:
         raise BundleRefused(file, "holds no case", "Train again")
     try:
-        return verify_cases(definition, cases, scorer)
+        return verify_cases(definition, categories, cases, scorer)
     except GoldenMismatch as error:
         mend = (
             "This machine or its libraries compute something else than where it was trained: train again here"

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from features.arrays import Floats, Ints
+from features.categories import Categories
 from features.definition.model import Definition
 from features.golden import golden_inputs, golden_matrix
 from features.history import History
@@ -49,23 +50,28 @@ def spread(scores: Floats, count: int = CASES) -> Ints:
     return np.unique(order[np.linspace(0, len(order) - 1, min(count, len(order))).round().astype(np.int64)])
 
 
-def make_cases(definition: Definition, history: History, index: Ints, scorer: Scorer) -> list[GoldenCase]:
+def make_cases(
+    definition: Definition, categories: Categories, history: History, index: Ints, scorer: Scorer
+) -> list[GoldenCase]:
     """Cases of the events at `index` of the history."""
     inputs = golden_inputs(definition, history, index)
-    matrix, scores, decisions = _evaluate(definition, inputs, scorer)
+    matrix, scores, decisions = _evaluate(definition, categories, inputs, scorer)
     return [
         GoldenCase(inputs[at], _plain(matrix[at]), _plain(np.atleast_1d(scores[at])), decisions[at])
         for at in range(len(inputs))
     ]
 
 
-def verify_cases(definition: Definition, cases: Sequence[GoldenCase], scorer: Scorer) -> Floats:
+def verify_cases(
+    definition: Definition, categories: Categories, cases: Sequence[GoldenCase], scorer: Scorer
+) -> Floats:
     """Compute every case anew and compare; returns the feature matrix of the cases.
 
     Features equal exactly (NaN equals NaN), scores within `TOLERANCE`, decisions equal.
     Raises `GoldenMismatch` for the first that differs.
     """
-    matrix, scores, decisions = _evaluate(definition, [case.input for case in cases], scorer)
+    inputs = [case.input for case in cases]
+    matrix, scores, decisions = _evaluate(definition, categories, inputs, scorer)
     expected = _matrix([case.features for case in cases], len(definition.features))
     _compare(cases, definition.feature_names, expected, matrix, np.zeros(1))
     outputs = scores.reshape(len(cases), -1)
@@ -81,9 +87,9 @@ def verify_cases(definition: Definition, cases: Sequence[GoldenCase], scorer: Sc
 
 
 def _evaluate(
-    definition: Definition, inputs: Sequence[dict[str, Any]], scorer: Scorer
+    definition: Definition, categories: Categories, inputs: Sequence[dict[str, Any]], scorer: Scorer
 ) -> tuple[Floats, Floats, list[str]]:
-    events, matrix = golden_matrix(definition, inputs)
+    events, matrix = golden_matrix(definition, inputs, categories)
     scores = scorer.predict(matrix)
     places = decide(definition, FeaturePlan(definition).columns(events, matrix), scores)
     return matrix, scores, [definition.decisions[place].decision for place in places.tolist()]

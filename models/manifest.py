@@ -14,8 +14,10 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 """The place of a signature over the manifest's bytes; not listed there. None is written or read yet."""
 
-FORMAT = 1
-"""The bundle format written here. Readers take it and the one before it."""
+FORMAT = 2
+"""The bundle format written here. Readers take it and the one before it, which has no categories.
+
+Its fingerprints are those of the same format (`features.definition.fingerprint`)."""
 
 OLDEST_READ = max(1, FORMAT - 1)
 

@@ -46,6 +46,12 @@ def make_histogram(values: Floats, weights: Floats, bins: int = BINS) -> Histogr
     return count_into(tuple(edges[edges < known.max()].tolist()), values, weights)
 
 
+def make_category_histogram(codes: Floats, weights: Floats, known: int, bins: int = BINS) -> Histogram:
+    """Bins for what is not known, for each of the most frequent of `known` categories, and for the rest."""
+    edges = range(min(known, bins - 1))
+    return count_into(tuple(float(edge) for edge in edges), codes, weights)
+
+
 def count_into(edges: tuple[float, ...], values: Floats, weights: Floats) -> Histogram:
     """Count other values, of shape (n,), into the same bins."""
     missing = np.isnan(values)

@@ -1,4 +1,5 @@
-"""What must hold before LightGBM is imported: its system library is there, and it will use one thread.
+"""What must hold before LightGBM is imported: its system library is there, it will use one thread, and it
+takes no other library along that nobody asked for.
 
 A worker scores on one thread. OpenMP reads its limit once, when its library is loaded; without it a
 single row cost 4 ms instead of 0.05 ms on a busy machine, because every call woke a team of threads.
@@ -7,8 +8,11 @@ single row cost 4 ms instead of 0.05 ms on a busy machine, because every call wo
 import ctypes
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _OPENMP = "libgomp.so.1"
+_TAKEN_ALONG = ("dask", "graphviz", "matplotlib", "pandas", "sklearn")
 
 
 class SystemLibraryMissing(Exception):
@@ -44,3 +48,19 @@ def prepare_lightgbm() -> None:
     """Call it right before `import lightgbm`. Raises `SystemLibraryMissing`."""
     if use_one_thread():
         check_system_libraries()
+
+
+@contextmanager
+def taking_nothing_along() -> Iterator[None]:
+    """Within it `import lightgbm` passes over the libraries that it serves but does not need.
+
+    It imports each that is installed, which made a worker start in 1.3 s and 204 MB instead of 0.4 s and
+    74 MB. They can be imported afterwards as ever; only LightGBM's own wrappers for them are missing.
+    """
+    hidden = [name for name in _TAKEN_ALONG if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None is how Python hides a module
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]

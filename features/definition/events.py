@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo, available_timezones
 
 from features.definition.document import Path
-from features.definition.model import LABEL_COLUMN, Entity, EventTime, Field
+from features.definition.model import LABEL_COLUMN, Entity, EventTime, Field, Missing
 from features.definition.report import Report, did_you_mean
 from features.definition.schema import UseCase
-from features.definition.schema_event import ClockTime, EventSpec, FieldSpec
+from features.definition.schema_event import ClockTime, DefaultSpec, EventSpec, FieldSpec
 from features.definition.scope import Scope
 
 KEY_TYPES = ("string", "int64", "bool")
@@ -57,6 +57,7 @@ def _field(name: str, spec: FieldSpec, needed: bool, report: Report) -> Field:
             report.add((*path, key), f"a {spec.type} has no range", "take it out", text=key, at_key=True)
     if spec.min is not None and spec.max is not None and spec.min > spec.max:
         report.add((*path, "min"), "min is larger than max", "mend one of the two")
+    default = _default(spec, path, report) if isinstance(spec.missing, DefaultSpec) else None
     if spec.out_of_range is not None and spec.min is None and spec.max is None and not report.doubts(*path):
         report.add((*path, "out_of_range"), "there is no range", "add min or max, or take it out")
     return Field(
@@ -65,9 +66,40 @@ def _field(name: str, spec: FieldSpec, needed: bool, report: Report) -> Field:
         personal=spec.personal,
         minimum=spec.min,
         maximum=spec.max,
-        missing="reject" if needed else spec.missing or "stamp",
+        missing=_missing(spec, needed),
+        default=default,
         out_of_range=spec.out_of_range or "stamp",
     )
+
+
+def _missing(spec: FieldSpec, needed: bool) -> Missing:
+    if needed:
+        return "reject"
+    return "default" if isinstance(spec.missing, DefaultSpec) else spec.missing or "stamp"
+
+
+def _default(spec: FieldSpec, path: Path, report: Report) -> float | str | None:
+    """What stands in for a missing value, as a column holds it; reported where it is none of the field's."""
+    assert isinstance(spec.missing, DefaultSpec)
+    value, path = spec.missing.default, (*path, "missing", "default")
+    if spec.type == "timestamp":
+        report.add(path, "a timestamp has no default", "write reject, stamp or allow")
+        return None
+    fits = {
+        "string": isinstance(value, str),
+        "bool": isinstance(value, bool),
+        "int64": isinstance(value, int) and not isinstance(value, bool),
+        "float64": isinstance(value, int | float) and not isinstance(value, bool),
+    }
+    if not fits[spec.type]:
+        report.add(path, f"not a value of a {spec.type}", "mend the value, or the type")
+        return None
+    if isinstance(value, str):
+        return value
+    low = spec.min is not None and value < spec.min
+    if spec.type != "bool" and (low or (spec.max is not None and value > spec.max)):
+        report.add(path, "is out of the field's own range", "mend the value, or the range")
+    return float(value)
 
 
 def read_timezone(event: EventSpec, report: Report) -> str:
@@ -119,6 +151,7 @@ def read_entities(raw: UseCase, scope: Scope) -> dict[str, Entity]:
     for name, fields in raw.entities.items():
         path: Path = ("entities", name)
         _check_keys(scope, {_item(scope.report, path, i): field for i, field in enumerate(fields)})
+        _check_defaults(scope, {_item(scope.report, path, i): field for i, field in enumerate(fields)})
         _check_repeats(scope.report, path, fields)
         entities[name] = Entity(name, tuple(fields), is_topic_key=not entities)
     return entities
@@ -138,6 +171,15 @@ def _check_keys(scope: Scope, names: Mapping[Path, str]) -> None:
             scope.report.add(
                 path, f"a {field.type} cannot be part of a key", f"a key is made of {kinds}", text=name
             )
+
+
+def _check_defaults(scope: Scope, names: Mapping[Path, str]) -> None:
+    """Report parts of keys that have a default: it would make one entity of all events that lack it."""
+    for path, name in names.items():
+        field = scope.fields.get(name)
+        if field is not None and field.missing == "default":
+            cause = "this field has a default, which would be one entity of all events that lack it"
+            scope.report.add(path, cause, f"write `missing: allow` for `{name}`", text=name)
 
 
 def _check_repeats(report: Report, path: Path, names: Sequence[str]) -> None:

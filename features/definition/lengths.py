@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 MS: dict[str, int] = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
-EVENTS_MAX = 256
-"""The longest window in events: what a row holds for certain."""
+EVENTS_MAX = 65_536
+"""The longest window in events: what a row can be told to hold entry by entry."""
 
 CLOCK_PATTERN = r"(0|[1-9][0-9]{0,6})(ms|s|m|h|d)"
 EVENTS_PATTERN = r"([1-9][0-9]{0,6}) events?"

@@ -7,15 +7,60 @@ sequence where the use case has no clock.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal, TypeAlias
 
+from features.definition.kinds import (
+    AggregateFunction,
+    CategoryFeature,
+    Feature,
+    FieldFeature,
+    LookupFeature,
+    RowKind,
+    RowSchema,
+    Span,
+    SqlFeature,
+    WindowFeature,
+)
 from features.expression import Expression
+
+__all__ = [
+    "LABEL_COLUMN",
+    "AggregateFunction",
+    "CategoryFeature",
+    "Decision",
+    "Definition",
+    "DerivedLabel",
+    "Entity",
+    "Evaluation",
+    "EventTime",
+    "ExcludeKnown",
+    "Feature",
+    "Field",
+    "FieldFeature",
+    "FieldType",
+    "Fingerprints",
+    "Label",
+    "LookupFeature",
+    "Missing",
+    "OutOfRange",
+    "Output",
+    "RecordLabel",
+    "RowKind",
+    "RowSchema",
+    "Rule",
+    "Span",
+    "SqlFeature",
+    "Task",
+    "TimeUnit",
+    "TopK",
+    "Training",
+    "WindowFeature",
+]
 
 Task: TypeAlias = Literal["binary", "multiclass", "regression"]
 FieldType: TypeAlias = Literal["string", "float64", "int64", "bool", "timestamp"]
 TimeUnit: TypeAlias = Literal["iso8601", "s", "ms", "us"]
-Missing: TypeAlias = Literal["reject", "stamp", "allow"]
+Missing: TypeAlias = Literal["reject", "stamp", "allow", "default"]
 OutOfRange: TypeAlias = Literal["reject", "stamp", "clip"]
 
 LABEL_COLUMN = "label"
@@ -32,6 +77,8 @@ class Field:
     minimum: float | None = None
     maximum: float | None = None
     missing: Missing = "stamp"
+    default: float | str | None = None
+    """What stands in for a missing value under `default`, as a column holds it; else None."""
     out_of_range: OutOfRange = "stamp"
 
 
@@ -58,81 +105,6 @@ class Entity:
     fields: tuple[str, ...]
     is_topic_key: bool
     """Whether the events topic is keyed by it; exactly one entity is, the first of the file."""
-
-
-class RowKind(StrEnum):
-    """The two kinds of rows an entity may have in the online store."""
-
-    EVENTS = "e"
-    LABELS = "l"
-
-
-@dataclass(frozen=True, slots=True)
-class RowSchema:
-    """The values that the entries of one entity's rows keep, in the order of the codec.
-
-    A column is a field's name, the text of a `where` expression (kept as 0, 1 or NaN), or ``label``.
-    String fields are kept as a 52-bit hash, which tells values apart but not what they were.
-    """
-
-    entity: str
-    kind: RowKind
-    columns: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """How far a window reaches back: a length in the time unit, or a number of events."""
-
-    kind: Literal["time", "events"]
-    length: int
-    text: str
-    """As it stands in generated names: ``7d``, ``30_events``, ``50``."""
-
-
-@dataclass(frozen=True, slots=True)
-class FieldFeature:
-    """A field taken as it is."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class SqlFeature:
-    """A scalar expression over fields and earlier features."""
-
-    name: str
-    expression: Expression
-
-
-AggregateFunction: TypeAlias = Literal[
-    "count", "sum", "mean", "min", "max", "std", "distinct_count", "first", "last", "time_since_last"
-]
-
-
-@dataclass(frozen=True, slots=True)
-class WindowFeature:
-    """One aggregate over one window: entries with event time in (t - delay - span, t - delay]."""
-
-    name: str
-    entity: str
-    kind: RowKind
-    function: AggregateFunction
-    column: str | None
-    """What is aggregated; None for `count` and `time_since_last` of entries."""
-    span: Span
-    delay: int
-    where: str | None
-    """The row column that holds the condition; None keeps every entry."""
-    include_current: bool
-    """Whether the event itself is in the window; only possible with no delay."""
-    empty: float
-    """The value of an empty window; NaN is missing."""
-    std_of_one: float = 0.0
-    """The standard deviation of a single value: 0 or NaN."""
-
-
-Feature: TypeAlias = FieldFeature | SqlFeature | WindowFeature
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +263,15 @@ class Definition:
     @property
     def windows(self) -> tuple[WindowFeature, ...]:
         return tuple(f for f in self.features if isinstance(f, WindowFeature))
+
+    @property
+    def lookups(self) -> Mapping[str, tuple[LookupFeature, ...]]:
+        """By entity, in the order of the file: the order in which a packed value holds them."""
+        found: dict[str, tuple[LookupFeature, ...]] = {}
+        for feature in self.features:
+            if isinstance(feature, LookupFeature):
+                found[feature.entity] = (*found.get(feature.entity, ()), feature)
+        return found
 
     def field(self, name: str) -> Field:
         return next(field for field in self.fields if field.name == name)

@@ -86,6 +86,12 @@ def _absent(value: object) -> float | str:
     raise _wrong("not a label", "write a number, or one of the classes")
 
 
+def _default(value: object) -> float | bool | str:
+    if isinstance(value, str | int | float):
+        return value
+    raise _wrong("not a value of a field", "write a number, true, false or a text")
+
+
 def _length_schema(*patterns: str) -> Shown:
     text = {"type": "string", "pattern": "^(" + "|".join(f"({p})" for p in patterns) + ")$"}
     return Shown({"anyOf": [text, {"type": "integer", "minimum": 0, "maximum": STEPS_MAX}]})
@@ -111,6 +117,9 @@ Served: TypeAlias = Annotated[
 
 Absent: TypeAlias = Annotated[float | str, PlainValidator(_absent), Shown({"type": ["number", "string"]})]
 
+Default: TypeAlias = Annotated[
+    float | bool | str, PlainValidator(_default), Shown({"type": ["number", "boolean", "string"]})
+]
 Number: TypeAlias = Annotated[float, Field(allow_inf_nan=False)]
 UseCaseName: TypeAlias = Annotated[str, StringConstraints(pattern=USE_CASE_PATTERN, max_length=40)]
 Name: TypeAlias = Annotated[str, StringConstraints(pattern=NAME_PATTERN, max_length=60)]

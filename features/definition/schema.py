@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import Discriminator, Field, JsonValue, Tag
 
-from features.definition.lengths import ZERO
+from features.definition.kinds import EXACT, MIN_COUNT
+from features.definition.lengths import EVENTS_MAX, ZERO
 from features.definition.model import Task
 from features.definition.scalars import (
     AggregateText,
@@ -34,6 +35,18 @@ class FieldsSpec(Part):
     """Fields taken as features as they are."""
 
     fields: list[Name] = Field(description="Numbers and booleans.", min_length=1)
+
+
+MinCount: TypeAlias = Annotated[
+    int, Field(description="Rarer values count as unknown ones.", ge=1, le=1_000_000)
+]
+
+
+class CategoriesSpec(Part):
+    """Texts taken as categories."""
+
+    categories: list[Name] = Field(description="String fields.", min_length=1)
+    min_count: MinCount = MIN_COUNT
 
 
 class SqlSpec(Part):
@@ -72,25 +85,73 @@ class WindowItem(Part):
     window: WindowSpec
 
 
+def _lookup_form(value: object) -> str:
+    return "=types" if isinstance(value, dict) else "=numbers"
+
+
+LookupFields: TypeAlias = Annotated[
+    Annotated[list[Name], Tag("=numbers"), Field(min_length=1)]
+    | Annotated[dict[Name, Literal["float64", "string"]], Tag("=types"), Field(min_length=1)],
+    Discriminator(_lookup_form),
+]
+
+
+class LookupSpec(Part):
+    """Values that others write for each key of an entity."""
+
+    entity: Name = Field(description="Whose values.", examples=["customer"])
+    fields: LookupFields = Field(
+        description="A list of numbers, or names with their types.", examples=["[credit_limit]"]
+    )
+    max_age: Lapse | None = Field(None, description="Older values are missing.")
+    min_count: MinCount | None = None
+
+
+class LookupItem(Part):
+    """Features that are looked up."""
+
+    lookup: LookupSpec
+
+
 def _feature_form(value: object) -> str | None:
-    forms = {"window": "=WindowItem", "sql": "=SqlSpec", "fields": "=FieldsSpec"}
+    forms = {
+        "window": "=WindowItem",
+        "lookup": "=LookupItem",
+        "sql": "=SqlSpec",
+        "categories": "=CategoriesSpec",
+        "fields": "=FieldsSpec",
+    }
     return next((tag for key, tag in forms.items() if isinstance(value, dict) and key in value), None)
 
 
 AnyFeature: TypeAlias = Annotated[
     Annotated[FieldsSpec, Tag("=FieldsSpec")]
+    | Annotated[CategoriesSpec, Tag("=CategoriesSpec")]
     | Annotated[SqlSpec, Tag("=SqlSpec")]
-    | Annotated[WindowItem, Tag("=WindowItem")],
+    | Annotated[WindowItem, Tag("=WindowItem")]
+    | Annotated[LookupItem, Tag("=LookupItem")],
     Discriminator(
         _feature_form,
         custom_error_type="grammar",
         custom_error_message="no kind of feature",
         custom_error_context={
             "cause": "no kind of feature that is known",
-            "mend": "write `fields: […]`, `name: …` with `sql: …`, or `window: {…}`",
+            "mend": "write `fields: […]`, `categories: […]`, `name: …` with `sql: …`, `window: {…}` "
+            "or `lookup: {…}`",
         },
     ),
 ]
+
+
+class RowsSpec(Part):
+    """How exact the rows of busy entities are."""
+
+    exact: int = Field(
+        EXACT, description="How many entries before an event are seen one by one.", ge=EXACT, le=EVENTS_MAX
+    )
+    resolution: Lapse | None = Field(
+        None, description="How far the edge of a window may be off beyond those; by default about 1/700."
+    )
 
 
 class RuleSpec(Part):
@@ -206,6 +267,7 @@ class UseCase(Part):
         None, description="none: there never was more than the store has seen."
     )
     idle: Lapse | None = Field(None, description="How long the row of a silent entity is kept.")
+    rows: RowsSpec | None = Field(None, description="How exact the rows of busy entities are.")
     features: list[AnyFeature] = Field(description="What the model sees, in its order.", min_length=1)
     rules: list[AnyRule] = Field(description="The fallback model; the first match wins.", min_length=1)
     decisions: list[AnyDecision] = Field(description="What is done; the first match wins.", min_length=1)

@@ -9,8 +9,8 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from features.definition.lengths import ZERO
-from features.definition.model import FieldType, Missing, OutOfRange, TimeUnit
-from features.definition.scalars import Absent, Cap, Distance, Lapse, Name, Names, Number, Sql, Word
+from features.definition.model import FieldType, OutOfRange, TimeUnit
+from features.definition.scalars import Absent, Cap, Default, Distance, Lapse, Name, Names, Number, Sql, Word
 
 
 class Part(BaseModel):
@@ -40,6 +40,23 @@ def _time_form(value: object) -> str:
     return "=SequenceTime" if "sequence" in keys or "per" in keys else "=ClockTime"
 
 
+class DefaultSpec(Part):
+    """What stands in for a missing value."""
+
+    default: Default = Field(description="A value of the field's type.", examples=["0"])
+
+
+def _missing_form(value: object) -> str:
+    return "=DefaultSpec" if isinstance(value, dict) else "=missing"
+
+
+AnyMissing: TypeAlias = Annotated[
+    Annotated[Literal["reject", "stamp", "allow"], Tag("=missing")]
+    | Annotated[DefaultSpec, Tag("=DefaultSpec")],
+    Discriminator(_missing_form),
+]
+
+
 class FieldSpec(Part):
     """A field with more to say than its type."""
 
@@ -47,7 +64,7 @@ class FieldSpec(Part):
     personal: bool = Field(False, description="Masked in logs and viewers.")
     min: Number | None = Field(None, description="The smallest value in range.")
     max: Number | None = Field(None, description="The largest value in range.")
-    missing: Missing | None = Field(None, description="What becomes of an event that lacks it.")
+    missing: AnyMissing | None = Field(None, description="What becomes of an event that lacks it.")
     out_of_range: OutOfRange | None = Field(None, description="What becomes of a value out of range.")
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from features.definition.document import Path
+from features.definition.kinds import EXACT
 from features.definition.lengths import Length
 from features.definition.model import Entity, Field, FieldType
 from features.definition.report import Report, did_you_mean
@@ -31,6 +32,10 @@ class Scope:
     entities: dict[str, Entity] = field(default_factory=dict)
     features: dict[str, Path] = field(default_factory=dict)
     """Where each feature so far was defined."""
+    texts: set[str] = field(default_factory=set)
+    """Features so far whose value is a text, which is for the model alone."""
+    exact: int | None = EXACT
+    """How many entries of a row are seen one by one; None where that is in doubt."""
 
     def field(self, path: Path, name: str) -> Field | None:
         """The field `name`, which stands at `path`."""
@@ -72,10 +77,13 @@ class Scope:
             expression = compile_expression(text, types, self.timezone)
         except ExpressionError as error:
             for problem in error.problems:
-                if not self._name_in_doubt(problem.text, types):
-                    self.report.add(
-                        path, problem.cause, problem.mend, text=problem.text, offset=problem.offset
-                    )
+                cause, mend = problem.cause, problem.mend
+                if problem.text in self.texts:
+                    cause = "a text that is looked up is a category for the model, no value here"
+                    mend = "look a number up instead"
+                elif self._name_in_doubt(problem.text, types):
+                    continue
+                self.report.add(path, cause, mend, text=problem.text, offset=problem.offset)
             return None
         if want == "condition" and expression.type != "bool":
             self.report.add(
@@ -95,15 +103,17 @@ class Scope:
 
     def types(self) -> dict[str, ColumnType]:
         """What an expression over fields and the features so far may read."""
-        return {**dict.fromkeys(self.features, "number"), **self.field_types()}
+        numbers = [name for name in self.features if name not in self.texts]
+        return {**dict.fromkeys(numbers, "number"), **self.field_types()}
 
-    def define_feature(self, path: Path, name: str) -> bool:
+    def define_feature(self, path: Path, name: str, *, at_key: bool = False) -> bool:
         """Note a feature; False, and reported, where the name is taken."""
         first = self.features.get(name)
         if first is not None:
             place = self.report.root.nearest(first).place
             mend = "take one of them out, or give its window a `name`"
-            self.report.add(path, f"the feature is there already, from {place}", mend, text=name)
+            cause = f"the feature is there already, from {place}"
+            self.report.add(path, cause, mend, text=name, at_key=at_key)
             return False
         self.features[name] = path
         return True
@@ -124,10 +134,12 @@ class Scope:
             return item != {}
         if isinstance(item.get("fields"), list):
             return bool(name in item["fields"])
+        if "categories" in item:
+            return False
         if isinstance(item.get("name"), str):
             return bool(item["name"] == name)
-        window = item.get("window")
-        given = window if isinstance(window, dict) else {}
+        body = item.get("window", item.get("lookup"))
+        given = body if isinstance(body, dict) else {}
         prefix = given.get("name", given.get("entity"))
         known = isinstance(prefix, str) and (prefix in self.entities or "name" in given)
         prefixes = [prefix] if known else self.entities

@@ -125,6 +125,9 @@ def _feature(
 
 
 def _span(length: Length, path: Path, scope: Scope) -> Span:
+    if length.kind == "events" and scope.exact is not None and length.n > scope.exact:
+        mend = f"take fewer, or a span of time, or write `rows: {{exact: {length.n}}}`"
+        scope.report.add(path, f"a window holds at most {scope.exact} events", mend)
     return Span("events" if length.kind == "events" else "time", scope.length(path, length), length.text)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from features.arrays import Bools, Floats
+from features.categories import categorical
 from features.definition.model import Definition
 from models.booster import BoosterScorer, lightgbm
 from models.scorer import output_count
@@ -50,7 +51,7 @@ def fit(run: Run, chosen: Bools) -> str:
         labels,
         weight=_weights(training.weights[index]),
         feature_name=list(definition.feature_names),
-        categorical_feature=[],
+        categorical_feature=list(categorical(definition)),
     )
     try:
         threaded = {**run.parameters, "num_threads": run.options.threads}

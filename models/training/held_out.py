@@ -1,12 +1,13 @@
 """How good the model is, measured on events that the measured model has not seen."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 
 from features.arrays import Bools
+from features.categories import merge_rare
 from features.offline import TrainingSet, build_training_set
 from models.scorer import Scorer
 from models.training.evaluate import Scored, evaluate_predictions
@@ -46,7 +47,7 @@ def measure(run: Run, final: Scorer) -> HeldOut:
     if stop is None:
         stop = int(run.history.events.times.max(initial=run.end)) + 1
     if stop > after:
-        later = build_training_set(run.definition, run.history, after, stop)
+        later = build_training_set(run.definition, run.history, after, stop, run.categories)
         if not np.isnan(later.labels).all():
             return _score(run, later, final, "after_training")
     train, test = time_split(run.training.events.times, run.start, run.end, evaluation.gap)
@@ -57,11 +58,12 @@ def _second_model(run: Run, train: Bools, test: Bools, split: Split) -> HeldOut:
     index = np.flatnonzero(test & ~np.isnan(run.training.labels))
     if not len(index):
         return HeldOut("none", 0, {})
+    matrix = merge_rare(run.definition, run.training.matrix, train)
+    training = replace(run.training, matrix=matrix)
     try:
-        scorer = load(run.definition, fit(run, train))
+        scorer = load(run.definition, fit(replace(run, training=training), train))
     except TrainingError:  # too little is left: the final model stands, unmeasured, and the report says so
         return HeldOut("none", 0, {})
-    training = run.training
     held_out = TrainingSet(
         training.events.take(index), training.matrix[index], training.labels[index], training.weights[index]
     )

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from features.categories import Categories
 from features.definition.model import Definition
 from features.history import History
 from features.offline import TrainingSet
@@ -44,6 +45,7 @@ class Run:
 
     definition: Definition
     history: History
+    categories: Categories
     training: TrainingSet
     """The events of [start, end), n of them, labelled or not."""
     start: int

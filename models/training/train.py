@@ -13,16 +13,18 @@ import msgspec
 import numpy as np
 
 from features.arrays import Floats, Ints
+from features.categories import Categories
 from features.definition.model import Definition
 from features.history import History
-from features.offline import TrainingSet, build_training_set
+from features.offline import TrainingSet, build_training_set, training_categories
 from models.bundle import Contents, encode_bundle, load_bundle
+from models.categories import encode_categories
 from models.decision import class_names, score_columns
 from models.deployment import BUNDLE_NAME
 from models.files import create_directory
 from models.golden import make_cases, spread
 from models.manifest import sha256
-from models.reference import Reference, make_histogram
+from models.reference import Histogram, Reference, make_category_histogram, make_histogram
 from models.training.fit import fit, lightgbm_parameters, load
 from models.training.held_out import HeldOut, measure
 from models.training.run import Progress, Run, TrainingError, TrainOptions, silent
@@ -59,25 +61,29 @@ def train_bundle(
     renamed into place. Raises `TrainingError`, or `BundleRefused` should it not verify.
     """
     _check_version(out, options.version)
+    _check_lookups(definition, history)
     parameters = lightgbm_parameters(definition, options.seed)
     progress("features", 0, 1)
-    training = build_training_set(definition, history, start, end)
-    run = Run(definition, history, training, start, end, parameters, options, progress)
+    categories = training_categories(definition, history, start, end)
+    training = build_training_set(definition, history, start, end, categories)
+    run = Run(definition, history, categories, training, start, end, parameters, options, progress)
     text = fit(run, np.ones(len(training.labels), dtype=np.bool_))
     scorer = load(definition, text)
     progress("evaluate", 0, 1)
     held_out = measure(run, scorer)
     progress("bundle", 0, 1)
     scores = scorer.predict(training.matrix)
+    places = _places(history, training, spread(scores))
     contents = Contents(
         definition=definition,
+        categories=categories,
         model=text,
-        golden=make_cases(definition, history, _places(history, training, spread(scores)), scorer),
-        reference=_reference(definition, training, scores),
+        golden=make_cases(definition, categories, history, places, scorer),
+        reference=_reference(run, scores),
         metrics=_metrics(training, held_out),
         lineage=_lineage(run),
     )
-    version = options.version or _version(definition, text)
+    version = options.version or _version(definition, categories, text)
     _check_version(out, version)
     created = datetime.fromtimestamp(created_ms / 1000, UTC).isoformat(timespec="seconds")
     create_directory(
@@ -111,10 +117,20 @@ def _check_version(out: Path, version: str | None) -> None:
         raise TrainingError(f"{out / version} exists", mend)
 
 
-def _version(definition: Definition, text: str) -> str:
+def _check_lookups(definition: Definition, history: History) -> None:
+    lacking = [entity for entity in definition.lookups if entity not in history.lookups]
+    if lacking:
+        raise TrainingError(
+            f"the history has no past of what is looked up for {', '.join(lacking)}",
+            "Give it one; an empty one says that nothing was ever written",
+        )
+
+
+def _version(definition: Definition, categories: Categories, text: str) -> str:
     """Equal for equal bundles: a policy change over the same model is another version."""
     prints = definition.fingerprints
-    return sha256(f"{text}\n{prints.state}\n{prints.features}\n{prints.policy}".encode())[:12]
+    parts = [text, prints.state, prints.features, prints.policy, encode_categories(categories).decode()]
+    return sha256("\n".join(parts).encode())[:12]
 
 
 def _places(history: History, training: TrainingSet, index: Ints) -> Ints:
@@ -124,17 +140,19 @@ def _places(history: History, training: TrainingSet, index: Ints) -> Ints:
     return np.asarray(order[np.searchsorted(history.events.positions, wanted, sorter=order)], dtype=np.int64)
 
 
-def _reference(definition: Definition, training: TrainingSet, scores: Floats) -> Reference:
-    weights = training.weights
+def _reference(run: Run, scores: Floats) -> Reference:
+    definition, weights = run.definition, run.training.weights
+    features: dict[str, Histogram] = {}
+    for at, name in enumerate(definition.feature_names):
+        values, known = run.training.matrix[:, at], run.categories.get(name)
+        features[name] = (
+            make_histogram(values, weights)
+            if known is None
+            else make_category_histogram(values, weights, len(known))
+        )
     columns = score_columns(definition, scores)
     names = [f"probability_{name}" for name in class_names(definition)] or ["score"]
-    return Reference(
-        features={
-            name: make_histogram(training.matrix[:, at], weights)
-            for at, name in enumerate(definition.feature_names)
-        },
-        scores={name: make_histogram(columns[name], weights) for name in names},
-    )
+    return Reference(features, {name: make_histogram(columns[name], weights) for name in names})
 
 
 def _metrics(training: TrainingSet, held_out: HeldOut) -> dict[str, Any]:

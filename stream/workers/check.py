@@ -6,7 +6,9 @@ from pathlib import Path
 
 from features.codec import entry_bytes
 from features.definition import load_definition
+from features.definition.lengths import MS
 from features.definition.model import Definition
+from features.lookups import lookup_bytes
 from features.sizing import Sizing, sizing
 
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -41,7 +43,16 @@ def summary(definition: Definition) -> Iterator[str]:
     yield f"rows:         {len(definition.rows) or 'none'}"
     for row in definition.rows:
         columns = ", ".join(row.columns) or "nothing but the event"
-        yield f"  {row.entity} ({row.kind.name.lower()}): {columns}; {entry_bytes(row)} bytes an entry"
+        tiles = f", then tiles of {_length(definition, row.resolution)}" if row.resolution else ""
+        yield (
+            f"  {row.entity} ({row.kind.name.lower()}): {columns}; {entry_bytes(row)} bytes an entry; "
+            f"exact for {row.exact} entries{tiles}"
+        )
+    if definition.lookups:
+        yield "lookups:"
+    for entity, held in definition.lookups.items():
+        names = ", ".join(f"{one.field} (text)" if one.is_category else one.field for one in held)
+        yield f"  {entity}: {names}; {lookup_bytes(held)} bytes a value"
     yield f"fingerprints: state    {prints.state}"
     yield f"              features {prints.features}"
     yield f"              policy   {prints.policy}"
@@ -52,13 +63,28 @@ def sizing_lines(need: Sizing) -> Iterator[str]:
     yield f"at {need.rate_per_s:g} events/s, on average:"
     for row in need.rows:
         yield (
-            f"  {row.entity} ({row.kind.name.lower()}): {row.keys:,} keys × {row.entries:,.1f} entries × "
-            f"{row.entry_bytes} bytes = {size(row.row_bytes)} a row, {size(row.memory_bytes)} in Redis"
+            f"  {row.entity} ({row.kind.name.lower()}): {row.keys:,} keys × {size(row.row_bytes)} a row of "
+            f"{row.entries:,.1f} entries of {row.entry_bytes} bytes, {size(row.memory_bytes)} in Redis; "
+            f"the busiest row {size(row.busy_row_bytes)}"
         )
-    yield f"  memory in Redis    {size(need.memory_bytes)}"
+    for held in need.lookups:
+        yield (
+            f"  {held.entity} (looked up): {held.keys:,} keys × {size(held.value_bytes)}, "
+            f"{size(held.memory_bytes)} in Redis"
+        )
+    most = f", at most {size(need.memory_bytes_max)} before compaction drops what no window reaches"
+    yield f"  memory in Redis    {size(need.memory_bytes)}{most if need.rows else ''}"
     yield f"  read for an event  {size(need.read_bytes_per_event)}"
     yield f"  read bandwidth     {size(need.read_bytes_per_s)}/s"
     yield f"  write bandwidth    {size(need.write_bytes_per_s)}/s"
+
+
+def _length(definition: Definition, length: int) -> str:
+    """A length in the time unit, as use case files write it."""
+    if definition.time.is_sequence:
+        return str(length)
+    unit = next(unit for unit in reversed(MS) if length % MS[unit] == 0)
+    return f"{length // MS[unit]}{unit}"
 
 
 def size(count: float) -> str:

@@ -11,7 +11,7 @@ from features.definition.training import OURS, PARAMETERS
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*/*.yaml"))
-DAY = 86_400_000
+HOUR, DAY = 3_600_000, 86_400_000
 
 
 def example(name: str) -> Definition:
@@ -41,9 +41,9 @@ def test_the_fraud_example_has_the_fifteen_published_features_in_their_order() -
 def test_the_fraud_example_keeps_the_least_that_these_features_need() -> None:
     definition = example("fraud/usecase")
     assert definition.rows == (
-        RowSchema("customer", RowKind.EVENTS, ("amount",)),
-        RowSchema("terminal", RowKind.EVENTS, ()),
-        RowSchema("terminal", RowKind.LABELS, ("label",)),
+        RowSchema("customer", RowKind.EVENTS, ("amount",), resolution=HOUR, reach=30 * DAY),
+        RowSchema("terminal", RowKind.EVENTS, (), resolution=HOUR, reach=37 * DAY),
+        RowSchema("terminal", RowKind.LABELS, ("label",), resolution=HOUR, reach=37 * DAY, delay=7 * DAY),
     )
     assert definition.retention == 37 * DAY
     assert definition.field("customer_id").personal

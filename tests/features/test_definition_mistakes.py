@@ -40,21 +40,26 @@ features:
       entity: terminal
       spans: [300 events, 5 days]                            #17 15 300 events: a window holds at most 256 | #18 27 5 days: not the span
       aggregates: [cuont, mean, max(note), sum(hour)]        #19 20 cuont: no such aggregate | #20 27 mean: mean of what? | #21 33 note: max of a string
-  - lookup: {entity: customer}                               #22 5 {lookup: …}: no kind of feature
+  - lookup: {entity: customer}                               #22 5 lookup: `fields` is missing
+  - lookup: {entity: customer, fields: [limit], max_age: 3}  #23 58 3: not a duration of the clock
+  - lookup: {entity: customer, fields: {segment: string, limit: float64}}  #24 58 customer_limit: the feature is there already
+  - {name: rich, sql: "customer_segment = 'gold'"}           #25 24 customer_segment: a text that is looked up
+  - categories: [terminal_id, hour, mood]                    #26 31 hour: only a string can be a category | #27 37 mood: no such field
+  - look: {entity: customer}                                 #28 5 {look: …}: no kind of feature
 rules:
-  - {when: "amount > 220", score: 1.5}                       #23 35 1.5: a score is a probability
-  - {when: "terminal_sum_hour_1d > 3 AND huor > 2", score: 0.5}  #24 42 huor: no field or feature
-  - {when: "hour", score: 0.5, reason: it is late}           #25 12 hour: this gives a number | #26 40 it is late: not a name
+  - {when: "amount > 220", score: 1.5}                       #29 35 1.5: a score is a probability
+  - {when: "terminal_sum_hour_1d > 3 AND huor > 2", score: 0.5}  #30 42 huor: no field or feature
+  - {when: "hour", score: 0.5, reason: it is late}           #31 12 hour: this gives a number | #32 40 it is late: not a name
 decisions:
-  - {otherwise: approve}                                     #27 5 otherwise: nothing behind this can ever match
-  - {when: "score >= '0.9'", decision: decline}              #28 22 '0.9': this is a string
-control: 150%                                                #29 10 150%: not a share
+  - {otherwise: approve}                                     #33 5 otherwise: nothing behind this can ever match
+  - {when: "score >= '0.9'", decision: decline}              #34 22 '0.9': this is a string
+control: 150%                                                #35 10 150%: not a share
 training:
-  rounds: many                                               #30 11 many: a text stands where a whole number is expected
-  parameters: {objective: binary, num_leafs: 3}              #31 16 objective: this is not for the use case | #32 35 num_leafs: no such parameter
-evaluation: {metrics: [rmse], test_share: 20%}               #33 24 rmse: no metric of a binary task | #34 31 test_share: only a split by group
-output: {include: [amounts]}                                 #35 20 amounts: no such field
-lable: {}                                                    #36 1 lable: no such key here
+  rounds: many                                               #36 11 many: a text stands where a whole number is expected
+  parameters: {objective: binary, num_leafs: 3}              #37 16 objective: this is not for the use case | #38 35 num_leafs: no such parameter
+evaluation: {metrics: [rmse], test_share: 20%}               #39 24 rmse: no metric of a binary task | #40 31 test_share: only a split by group
+output: {include: [amounts]}                                 #41 20 amounts: no such field
+lable: {}                                                    #42 1 lable: no such key here
 """  # noqa: E501  each line says beside itself what is wrong with it
 
 
@@ -64,7 +69,7 @@ def test_all_mistakes_of_a_file_are_told_at_once_with_their_places() -> None:
         for line, text in enumerate(MANY_MISTAKES.splitlines(), 1)
         for column, start in re.findall(r"#\d+ (\d+) ([^|]*[^| ])", text)
     ]
-    assert len(expected) == 36
+    assert len(expected) == 42
     found = problems_of(MANY_MISTAKES)
     for (line, column, start), problem in zip(expected, found, strict=True):
         assert str(problem).startswith(f"f:{line}:{column}: {start}")

@@ -10,7 +10,7 @@ from features.definition import Definition
 from features.definition.model import RowKind, RowSchema, WindowFeature
 from tests.features.definition_texts import CLASSES, SEQUENCE, problems, read, window_problems, windows
 
-DAY = 86_400_000
+MINUTE, DAY = 60_000, 86_400_000
 
 
 def by_name(definition: Definition) -> dict[str, WindowFeature]:
@@ -157,9 +157,16 @@ def test_rows_keep_what_the_windows_of_an_entity_need_once_and_sorted() -> None:
   - window: {entity: buyer, spans: [3d], name: higher, where: (price > 9), aggregates: [count]}"""
     )
     assert definition.rows == (
-        RowSchema("buyer", RowKind.EVENTS, ("gift", "price", "price > 9")),
-        RowSchema("buyer", RowKind.LABELS, ("label",)),
-        RowSchema("shop", RowKind.EVENTS, ()),
+        RowSchema(
+            "buyer",
+            RowKind.EVENTS,
+            ("gift", "price", "price > 9"),
+            conditions=("price > 9",),
+            resolution=5 * MINUTE,
+            reach=3 * DAY,
+        ),
+        RowSchema("buyer", RowKind.LABELS, ("label",), resolution=5 * MINUTE, reach=2 * DAY, delay=7 * DAY),
+        RowSchema("shop", RowKind.EVENTS, (), resolution=2 * MINUTE, reach=DAY),
     )
     assert list(definition.row_conditions) == ["price > 9"]
     assert [window.where for window in definition.windows[-2:]] == ["price > 9", "price > 9"]
@@ -266,7 +273,7 @@ def test_an_expression_may_read_fields_and_only_the_features_before_it() -> None
 
 def test_a_feature_must_be_a_number_or_a_condition() -> None:
     assert problems(features="[{fields: [kind, placed_at]}, {name: small, sql: LOWER(kind)}]") == [
-        "kind: a string cannot be a feature as it is; make it a number with `sql`",
+        "kind: a string cannot be a feature as it is; take it as a category with `categories`, or make it a number with `sql`",
         "placed_at: a timestamp cannot be a feature as it is; take a part of it: EXTRACT(hour FROM …)",
         "LOWER(kind): this gives a string, not a number; a feature is a number or a condition",
     ]

@@ -1,12 +1,17 @@
+import base64
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from features.codec import decode_rows
+from features.definition import definition_from_data
+from features.definition.fingerprint import fingerprints
 from models.bundle import BundleRefused, load_bundle
 from models.manifest import FORMAT, sha256
 from models.training.train import TrainResult
@@ -49,8 +54,8 @@ def test_a_bundle_has_what_scoring_needs(name: str, trained: Mapping[str, TrainR
 
 def test_the_files_are_those_of_the_design(trained: Mapping[str, TrainResult]) -> None:
     assert {entry.name for entry in trained["orders"].path.iterdir()} == {
-        "definition.json", "golden.json", "lineage.json", "manifest.json", "metrics.json", "model.txt",
-        "reference.json",
+        "categories.json", "definition.json", "golden.json", "lineage.json", "manifest.json", "metrics.json",
+        "model.txt", "reference.json",
     }  # fmt: skip
 
 
@@ -65,7 +70,8 @@ def refusal(bundle: Path) -> BundleRefused:
 
 
 @pytest.mark.parametrize(
-    "name", ["model.txt", "definition.json", "golden.json", "reference.json", "metrics.json"]
+    "name",
+    ["model.txt", "definition.json", "golden.json", "reference.json", "metrics.json", "categories.json"],
 )
 def test_a_changed_byte_is_refused(name: str, copied: Copy) -> None:
     bundle = copied("orders")
@@ -144,6 +150,43 @@ def test_a_newer_format_is_refused_with_the_version_it_needs(copied: Copy) -> No
     error = refusal(bundle)
     assert f"format {FORMAT + 1}" in error.cause
     assert "9.1.0" in error.mend
+
+
+def as_before(bundle: Path) -> None:
+    """Make a bundle what it was in the first format: other rows and fingerprints, and no categories."""
+    definition = definition_from_data(json.loads((bundle / "definition.json").read_bytes()), "definition")
+    schemas = {f"{schema.entity}/{schema.kind.value}": schema for schema in definition.rows}
+
+    def first_layout(golden: Any) -> None:
+        for case in golden["cases"]:
+            del case["input"]["layout"], case["input"]["lookups"]
+            for name, row in case["input"]["rows"].items():
+                entries = decode_rows(schemas[name], [base64.b64decode(row)]).entries
+                words = [entries.times.view(np.uint64), entries.ids, entries.marks]
+                words += list(np.ascontiguousarray(entries.values).view(np.uint64).T)
+                case["input"]["rows"][name] = base64.b64encode(np.column_stack(words).tobytes()).decode()
+
+    edit(bundle / "golden.json", first_layout)
+    (bundle / "categories.json").unlink()
+    edit(bundle / "manifest.json", lambda manifest: manifest["files"].pop("categories.json"))
+    reseal(bundle, format=1, fingerprints=asdict(fingerprints(definition, 1)))
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_bundle_of_the_format_before_is_still_read(
+    name: str, copied: Copy, trained: Mapping[str, TrainResult]
+) -> None:
+    bundle = copied(name)
+    as_before(bundle)
+    then, now = load_bundle(bundle), load_bundle(trained[name].path)
+    assert then.definition == now.definition
+    np.testing.assert_array_equal(then.golden, now.golden)
+
+
+def test_a_bundle_of_the_format_before_with_the_fingerprints_of_today_is_refused(copied: Copy) -> None:
+    bundle = copied("orders")
+    edit(bundle / "manifest.json", lambda manifest: manifest.update(format=1))
+    assert "state fingerprint" in refusal(bundle).cause
 
 
 def test_a_manifest_that_leaves_a_file_out_is_refused(copied: Copy) -> None:

@@ -3,7 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.reference import Reference, count_into, decode_reference, encode_reference, make_histogram
+from models.reference import (
+    Reference,
+    count_into,
+    decode_reference,
+    encode_reference,
+    make_category_histogram,
+    make_histogram,
+)
 
 values = st.lists(st.one_of(st.just(float("nan")), st.floats(allow_nan=False)), max_size=200)
 
@@ -27,6 +34,16 @@ def test_a_feature_of_few_values_has_a_bin_for_each() -> None:
     histogram = make_histogram(np.repeat([0.0, 1.0, 5.0], [70, 20, 10]), np.ones(100))
     assert histogram.edges == (0.0, 1.0)
     assert histogram.counts == (70.0, 20.0, 10.0)
+
+
+def test_categories_have_a_bin_for_the_unknown_and_each_of_the_most_frequent() -> None:
+    codes = np.array([0.0] * 2 + [1.0] * 5 + [2.0] * 3 + [np.nan])
+    few = make_category_histogram(codes, np.ones(len(codes)), 2)
+    assert (list(few.edges), list(few.counts), few.missing) == ([0, 1], [2, 5, 3], 1)
+    many = make_category_histogram(np.arange(101.0), np.ones(101), 100)
+    assert list(many.counts) == [1.0] * 19 + [82.0]
+    none = make_category_histogram(np.array([0.0, np.nan]), np.ones(2), 0)
+    assert (list(none.edges), list(none.counts), none.missing) == ([], [1], 1)
 
 
 def test_a_feature_that_is_always_missing_has_one_empty_bin() -> None:

@@ -60,3 +60,23 @@ def test_scoring_never_imports_what_only_training_needs() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_lightgbm_takes_no_library_along_and_leaves_them_importable() -> None:
+    code = (
+        "import sys, models.booster\n"
+        "print(*sorted({'pandas', 'sklearn', 'matplotlib', 'dask'} & sys.modules.keys()))\n"
+        "import pandas, sklearn.metrics\n"
+        "print(pandas.DataFrame({'a': [1]}).a.sum())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["", "1"]
+
+
+def test_a_score_worker_starts_without_the_libraries_of_offline_work() -> None:
+    code = (
+        "import sys, stream.workers.score\n"
+        "print(*sorted({'pandas', 'sklearn', 'pyarrow'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""

@@ -38,6 +38,20 @@ def test_the_sizing_says_what_was_worked_out() -> None:
     assert "keys" not in "\n".join(lines(FRAUD, None))
 
 
+def test_the_summary_says_how_exact_rows_are() -> None:
+    text = "\n".join(lines(FRAUD, None))
+    assert "customer (events): amount; 40 bytes an entry; exact for 256 entries, then tiles of 1h" in text
+    assert "exact for 256 entries\n" in "\n".join(lines(MAINTENANCE, None))
+
+
+def test_what_is_looked_up_is_listed_and_counted(tmp_path: Path) -> None:
+    file = tmp_path / "usecase.yaml"
+    item = "  - lookup: {entity: customer, fields: {credit_limit: float64, segment: string}}\nrules:"
+    file.write_text(FRAUD.read_text().replace("\nrules:", f"\n{item}", 1))
+    assert "  customer: credit_limit, segment (text); 40 bytes a value" in lines(file, None)
+    assert "customer (looked up): 10,000 keys × 40 bytes, 2." in "\n".join(lines(file, Load(10.0, 1e4)))
+
+
 @pytest.mark.parametrize(
     ("count", "text"),
     [(0, "0 bytes"), (999, "999 bytes"), (1_000, "1.0 kB"), (2_500_000, "2.5 MB"), (3e9, "3.0 GB")],
