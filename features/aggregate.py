@@ -5,12 +5,32 @@ value is the same to the bit whatever stands before it, in a batch of one or of 
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 import numpy as np
 
-from features.arrays import Floats, Ints
+from features.arrays import Bools, Floats, Ints
+from features.axis import ragged_arange
 from features.definition.model import AggregateFunction
-from features.timeline import ragged_arange
+
+
+class Moment(IntEnum):
+    """What is known of several values at once; the order in which tiles keep it."""
+
+    COUNT = 0
+    SUM = 1
+    SQUARES = 2
+    """The sum of squared deviations from their mean."""
+    MIN = 3
+    MAX = 4
+    FIRST = 5
+    LAST = 6
+
+
+MANY = 1 << 12
+"""How many sums are worth a look at whether there is a short cut to them."""
+EXACT = 2.0**53
+"""Whole numbers below it, and so all their sums below it, are exact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +39,9 @@ class Segments:
 
     start: Ints
     end: Ints
+
+    def of(self, some: Bools) -> "Segments":
+        return Segments(self.start[some], self.end[some])
 
 
 def aggregate(
@@ -35,9 +58,9 @@ def aggregate(
     start, end, counts = segments.start[some], segments.end[some], counts[some]
     match function:
         case "sum":
-            result[some] = _reduce(np.add, values, start, end)
+            result[some] = _sums(values, start, end)
         case "mean":
-            result[some] = _reduce(np.add, values, start, end) / counts
+            result[some] = _sums(values, start, end) / counts
         case "min":
             result[some] = _reduce(np.minimum, values, start, end)
         case "max":
@@ -53,6 +76,72 @@ def aggregate(
     return result
 
 
+def aggregate_both(
+    function: AggregateFunction, moments: Floats, tiles: Segments, values: Floats, segments: Segments,
+    empty: float, std_of_one: float,
+) -> Floats:  # fmt: skip
+    """The aggregate of the values that segments of tiles stand for, and of `values` after them: shape (q,).
+
+    moments: shape (tiles, len(Moment)); none of them is of no values. Of all but distinct counts.
+    """
+    before = np.zeros(len(moments) + 1)
+    np.cumsum(moments[:, Moment.COUNT], out=before[1:])  # whole numbers, so that differences are exact
+    older = before[tiles.end] - before[tiles.start]
+    counts = older + (segments.end - segments.start)
+    if function == "count":
+        return counts
+    some = counts > 0
+    result = np.full(len(counts), empty)
+    tiles, segments = tiles.of(some), segments.of(some)
+    counts, older = counts[some], older[some]
+
+    def united(ufunc: np.ufunc, moment: Moment, nothing: float) -> Floats:
+        folded = _reduce_some(ufunc, moments[:, moment], tiles, nothing)
+        return np.asarray(ufunc(folded, _reduce_some(ufunc, values, segments, nothing)))
+
+    match function:
+        case "sum":
+            result[some] = united(np.add, Moment.SUM, 0.0)
+        case "mean":
+            result[some] = united(np.add, Moment.SUM, 0.0) / counts
+        case "min":
+            result[some] = united(np.minimum, Moment.MIN, np.inf)
+        case "max":
+            result[some] = united(np.maximum, Moment.MAX, -np.inf)
+        case "first":
+            result[some] = _either(older > 0, moments[:, Moment.FIRST], tiles.start, values, segments.start)
+        case "last":
+            newer = segments.end > segments.start
+            result[some] = _either(newer, values, segments.end - 1, moments[:, Moment.LAST], tiles.end - 1)
+        case "std":
+            mean = united(np.add, Moment.SUM, 0.0) / counts
+            squares = _squares_of_tiles(moments, tiles, mean) + _squares(values, segments, mean)
+            result[some] = np.where(counts > 1, np.sqrt(squares / np.maximum(counts - 1, 1)), std_of_one)
+        case _:
+            raise AssertionError(function)
+    return result
+
+
+def reduce_segments(ufunc: np.ufunc, values: Floats, segments: Segments) -> Floats:
+    """`ufunc` over each of the segments, of which none is empty: shape (q,)."""
+    return _reduce(ufunc, values, segments.start, segments.end)
+
+
+def _reduce_some(ufunc: np.ufunc, values: Floats, segments: Segments, nothing: float) -> Floats:
+    """`ufunc` over each of the segments; `nothing` for empty ones."""
+    some = segments.end > segments.start
+    reduced = np.full(len(some), nothing)
+    reduced[some] = _reduce(ufunc, values, segments.start[some], segments.end[some])
+    return reduced
+
+
+def _either(first: Bools, ones: Floats, one: Ints, others: Floats, other: Ints) -> Floats:
+    """`ones[one]` where `first` holds, else `others[other]`."""
+    chosen = np.empty(len(first))
+    chosen[first], chosen[~first] = ones[one[first]], others[other[~first]]
+    return chosen
+
+
 def _reduce(ufunc: np.ufunc, values: Floats, start: Ints, end: Ints) -> Floats:
     """`ufunc` over each of the non-empty segments.
 
@@ -61,24 +150,55 @@ def _reduce(ufunc: np.ufunc, values: Floats, start: Ints, end: Ints) -> Floats:
     """
     if not len(start):
         return np.empty(0)
-    order = np.argsort(start, kind="stable")
     edges = np.empty(2 * len(start), np.int64)
-    edges[0::2] = start[order]
-    edges[1::2] = end[order]
+    if (start[1:] >= start[:-1]).all():
+        edges[0::2], edges[1::2] = start, end
+        return ufunc.reduceat(np.append(values, 0.0), edges)[0::2]
+    order = np.argsort(start, kind="stable")
+    edges[0::2], edges[1::2] = start[order], end[order]
     reduced = np.empty(len(start))
     reduced[order] = ufunc.reduceat(np.append(values, 0.0), edges)[0::2]
     return reduced
+
+
+def _sums(values: Floats, start: Ints, end: Ints) -> Floats:
+    """The sum of each of the non-empty segments."""
+    if len(start) < MANY or np.signbit(values).any() or (values != np.floor(values)).any():
+        return _reduce(np.add, values, start, end)
+    before = np.zeros(len(values) + 1)
+    np.cumsum(values, out=before[1:])
+    if before[-1] >= EXACT:
+        return _reduce(np.add, values, start, end)
+    # Sums of whole numbers are exact in any order, and so are the differences of their running sums.
+    return np.asarray(before[end] - before[start])
 
 
 def _std(values: Floats, start: Ints, end: Ints, std_of_one: float) -> Floats:
     """Sample standard deviation (ddof 1), from deviations about each segment's mean."""
     counts = end - start
     mean = _reduce(np.add, values, start, end) / counts
-    at = ragged_arange(start, counts)
+    total = _squares(values, Segments(start, end), mean)
+    return np.where(counts > 1, np.sqrt(total / np.maximum(counts - 1, 1)), std_of_one)
+
+
+def _squares(values: Floats, segments: Segments, mean: Floats) -> Floats:
+    """The sum of squared deviations of each segment's values from its `mean`; 0 for empty ones."""
+    counts = segments.end - segments.start
+    at = ragged_arange(segments.start, counts)
     squares = (values[at] - np.repeat(mean, counts)) ** 2
     ends = np.cumsum(counts)
-    total = _reduce(np.add, squares, ends - counts, ends)
-    return np.where(counts > 1, np.sqrt(total / np.maximum(counts - 1, 1)), std_of_one)
+    return _reduce_some(np.add, squares, Segments(ends - counts, ends), 0.0)
+
+
+def _squares_of_tiles(moments: Floats, segments: Segments, mean: Floats) -> Floats:
+    """The same of what tiles stand for: their own, and that of their means (Chan, Golub, LeVeque, 1979)."""
+    lengths = segments.end - segments.start
+    each = moments[ragged_arange(segments.start, lengths)]
+    counts = each[:, Moment.COUNT]
+    apart = each[:, Moment.SUM] / counts - np.repeat(mean, lengths)
+    ends = np.cumsum(lengths)
+    within = Segments(ends - lengths, ends)
+    return _reduce_some(np.add, each[:, Moment.SQUARES] + counts * apart**2, within, 0.0)
 
 
 def _distinct_count(values: Floats, segments: Segments) -> Floats:

@@ -1,17 +1,35 @@
-"""Entries as bytes: the layout of the rows in the online store, version 1 (`features.keys.LAYOUT`).
+"""Rows as bytes: the layout of the online store's rows, version 2 (`features.keys.LAYOUT`).
 
-A row is the concatenation of entries of one size, little-endian, with no header, so that the
-materializer can append to it without reading. With k value columns an entry takes 24 + 8k bytes:
+A row is a sequence of slots of one size, little-endian. With k value columns a slot is 4 + k words of eight
+bytes. The materializer appends entries without reading; compaction alone puts a head and tiles before them.
 
-====== ======== =====================================================================
-offset type     meaning
-====== ======== =====================================================================
-0      int64    event time, in the definition's time unit
-8      uint64   event id: BLAKE2b of its text, 64 bits
-16     uint64   event entries: position, (partition + 1) << 48 | offset
-       int64    label entries: `observed_at`, in the time unit
-24     float64  the values, in the order of the schema's columns; NaN is missing
-====== ======== =====================================================================
+======= ======== ======================================================================================
+offset  type     meaning
+======= ======== ======================================================================================
+0       uint64   the seal (`features.seal`): kind in the lowest byte (1 entry, 2 head, 3 tile), checksum above
+**entry**: one event's, or one label's
+8       int64    event time, in the definition's time unit
+16      uint64   event id: BLAKE2b of its text, 64 bits
+24      uint64   event entries: position, (partition + 1) << 48 | offset
+        int64    label entries: `observed_at`, in the time unit
+32      float64  the values, in the order of the schema's columns; NaN is missing
+**head**: of a compacted row; one slot, or two where k = 0; zeros fill it up
+8       int64    boundary: everything before this time is in tiles; an entry from before it is left out
+16      int64    from when on the row is whole: before that, entries were dropped
+24      uint64   BLAKE2b of what was compacted, so that no two rows that differ begin with the same bytes
+32      uint64   how many tiles follow
+**tile**: as many slots as it needs; zeros fill the last
+8       int64    number: it covers the times from number * resolution to before the next one's
+16      int64    how many entries, for each of g groups: all entries, then those that meet each condition
+16+8g   int64    the first event time of each group; 0 without entries
+16+16g  int64    the last event time of each group
+16+24g  float64  for each group and each value column, of the values that are not missing: how many, their
+                 sum, the sum of their squared deviations from their mean, minimum, maximum, first, last
+======= ======== ======================================================================================
+
+Slots of heads and tiles are sealed for their place in the row, so a lost, added or moved one is noticed.
+Entries are a set: they may stand in any order, and any number of times. The end of a row is not sealed: a row
+cut between two entries is what it was before the others were appended.
 """
 
 from collections.abc import Sequence
@@ -20,10 +38,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Bools, Floats, Ints, UInts
-from features.definition.model import RowSchema
+from features.definition.kinds import RowSchema
+from features.folded import Folded, decode_folded
+from features.seal import Kind, sealed_as, seals
 
 WORD = 8
-HEAD_WORDS = 3
+ENTRY_WORDS = 4
+"""Of an entry, before its values."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,18 +63,31 @@ class Entries:
         return len(self.row)
 
 
+@dataclass(frozen=True, slots=True)
+class StoredRows:
+    """Rows as the store gave them."""
+
+    entries: Entries
+    folded: Folded | None
+    """None where no row was compacted."""
+    corrupt: Bools
+    """By row; a corrupt row gives no entries and no tiles at all."""
+
+
 def entry_bytes(schema: RowSchema) -> int:
-    """The size of one entry."""
-    return WORD * (HEAD_WORDS + len(schema.columns))
+    """The size of one entry, and of every other slot."""
+    return WORD * (ENTRY_WORDS + len(schema.columns))
 
 
 def encode_entries(times: Ints, ids: UInts, marks: UInts, values: Floats) -> bytes:
     """M entries, one after the other."""
-    words = np.empty((len(times), HEAD_WORDS + values.shape[1]), dtype="<u8")
-    words[:, 0] = times.view(np.uint64)
-    words[:, 1] = ids
-    words[:, 2] = marks
-    words[:, HEAD_WORDS:] = np.ascontiguousarray(values).view(np.uint64)
+    words = np.empty((len(times), ENTRY_WORDS + values.shape[1]), dtype="<u8")
+    words[:, 0] = Kind.ENTRY
+    words[:, 1] = times.view(np.uint64)
+    words[:, 2] = ids
+    words[:, 3] = marks
+    words[:, ENTRY_WORDS:] = np.ascontiguousarray(values).view(np.uint64)
+    words[:, 0] = seals(words)
     return words.tobytes()
 
 
@@ -63,11 +97,11 @@ def split_entries(data: bytes, schema: RowSchema) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-def decode_rows(schema: RowSchema, rows: Sequence[bytes | None]) -> tuple[Entries, Bools]:
-    """The entries of rows as the store gave them; row r is `rows[r]`.
+def decode_rows(schema: RowSchema, rows: Sequence[bytes | None]) -> StoredRows:
+    """What rows hold, as the store gave them; row r is `rows[r]`.
 
-    Also returns, per row, whether it is corrupt: not a whole number of entries. A corrupt row gives
-    no entries at all, because a shifted one would give wrong numbers.
+    A row is corrupt that is no whole number of slots, has a slot whose seal does not fit, or a head or tiles
+    anywhere but at its beginning, and complete.
     """
     size = entry_bytes(schema)
     lengths = np.array([0 if row is None else len(row) for row in rows], dtype=np.int64)
@@ -76,14 +110,15 @@ def decode_rows(schema: RowSchema, rows: Sequence[bytes | None]) -> tuple[Entrie
         rows = [None if bad else row for row, bad in zip(rows, corrupt.tolist(), strict=True)]
         lengths[corrupt] = 0
     words = np.frombuffer(b"".join([row for row in rows if row]), dtype="<u8").reshape(-1, size // WORD)
-    entries = Entries(
-        row=np.repeat(np.arange(len(rows)), lengths // size),
-        times=words[:, 0].view(np.int64),
-        ids=words[:, 1],
-        marks=words[:, 2],
-        values=words[:, HEAD_WORDS:].view(np.float64),
-    )
-    return entries, corrupt
+    row = np.repeat(np.arange(len(rows)), lengths // size)
+    is_entry = sealed_as(Kind.ENTRY, words)
+    if is_entry.all():
+        return StoredRows(_entries(words, row), None, corrupt)
+    starts = np.cumsum(lengths // size) - lengths // size
+    folded, unsound = decode_folded(schema, words, row, starts, np.flatnonzero(~is_entry))
+    kept = is_entry & ~unsound[row]
+    corrupt |= unsound
+    return StoredRows(_entries(words[kept], row[kept]), folded, corrupt)
 
 
 def join_entries(parts: Sequence[Entries]) -> Entries:
@@ -107,4 +142,14 @@ def take_entries(entries: Entries, index: Ints | Bools) -> Entries:
         ids=entries.ids[index],
         marks=entries.marks[index],
         values=entries.values[index],
+    )
+
+
+def _entries(words: UInts, row: Ints) -> Entries:
+    return Entries(
+        row=row,
+        times=words[:, 1].view(np.int64),
+        ids=words[:, 2],
+        marks=words[:, 3],
+        values=words[:, ENTRY_WORDS:].view(np.float64),
     )

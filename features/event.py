@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.arrays import Column, Ints, UInts
+from features.arrays import Column, Floats, Ints, UInts
 
 POSITION_OFFSET_BITS = 48
 HISTORY_PARTITION = -1
+_TEXT_HASH_SHIFT = np.uint64(12)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +71,12 @@ def hash_ids(ids: Iterable[str]) -> UInts:
     blake2b = hashlib.blake2b
     digests = b"".join([blake2b(i.encode(), digest_size=8).digest() for i in ids])
     return np.frombuffer(digests, dtype="<u8").astype(np.uint64, copy=False)
+
+
+def hash_texts(texts: Sequence[str | None]) -> Floats:
+    """Texts as numbers: the upper 52 bits of `hash_ids`, all that a float64 holds exactly; None is NaN."""
+    hashes = hash_ids(["" if text is None else text for text in texts]) >> _TEXT_HASH_SHIFT
+    return np.where([text is None for text in texts], np.nan, hashes.astype(np.float64))
 
 
 def entity_key(parts: Sequence[str]) -> str:

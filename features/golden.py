@@ -1,18 +1,29 @@
 """Golden inputs: an event and the bytes of its rows, enough to compute its features anywhere; JSON data."""
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from features.arrays import Column, Floats, Ints
+from features.categories import NO_CATEGORIES, Categories
 from features.codec import encode_entries, take_entries
-from features.definition.model import Definition, FieldFeature, RowKind, SqlFeature
+from features.codec_v1 import from_v1
+from features.compaction import compact_row
+from features.definition.model import (
+    CategoryFeature,
+    Definition,
+    FieldFeature,
+    RowKind,
+    RowSchema,
+    SqlFeature,
+)
 from features.event import EventBatch, hash_ids
 from features.history import History
+from features.keys import LAYOUT
 from features.matrix import FeaturePlan
-from features.rows import RowId, assemble_rows, history_rows, request_rows
+from features.rows import Rows, assemble_rows, history_rows, request_rows
 
 GoldenInput = dict[str, Any]
 
@@ -28,6 +39,7 @@ def golden_inputs(definition: Definition, history: History, index: Ints) -> list
     labelled = {row.entity for row in definition.rows if row.kind is RowKind.LABELS}
     rows = history_rows(definition, events, {name: history.label_entries(name) for name in labelled})
     ids = _case_ids(definition, events, index)
+    lookups = history.take(index).lookup_columns()
     return [
         {
             "id": ids[case],
@@ -39,33 +51,40 @@ def golden_inputs(definition: Definition, history: History, index: Ints) -> list
             "keys": {
                 name: None if keys[at] is None else f"{name}-{case}" for name, keys in events.keys.items()
             },
+            "layout": LAYOUT,
             "rows": {
-                f"{entity}/{kind.value}": base64.b64encode(
-                    _row_bytes(definition, events, rows, (entity, kind), at)
+                f"{schema.entity}/{schema.kind.value}": base64.b64encode(
+                    _row_bytes(definition, events, rows[schema.entity, schema.kind], schema, at)
                 ).decode()
-                for entity, kind in rows
+                for schema in definition.rows
             },
+            "lookups": {name: _plain(column[case]) for name, column in lookups.items()},
         }
         for case, at in enumerate(index.tolist())
     ]
 
 
-def golden_matrix(definition: Definition, inputs: Sequence[GoldenInput]) -> tuple[EventBatch, Floats]:
+def golden_matrix(
+    definition: Definition, inputs: Sequence[GoldenInput], categories: Categories = NO_CATEGORIES
+) -> tuple[EventBatch, Floats]:
     """The events of golden inputs, and their features evaluated anew: shape (cases, features)."""
-    plan = FeaturePlan(definition)
+    plan = FeaturePlan(definition, categories)
     events = _events(definition, inputs)
     parts = []
     for at, case in enumerate(inputs):
         event = events.take(np.array([at]))
         request = request_rows(definition, event)
-        stored = [
-            base64.b64decode(case["rows"][f"{schema.entity}/{schema.kind.value}"])
-            for schema in definition.rows
-            if request.indexes[schema.entity].keys
-        ]
+        stored = [_stored(case, schema) for schema in definition.rows if request.indexes[schema.entity].keys]
         rows, _ = assemble_rows(definition, event, request, stored, {})
-        parts.append(plan.matrix(event, rows))
+        lookups = {name: _numbers([value]) for name, value in case.get("lookups", {}).items()}
+        parts.append(plan.matrix(event, rows, lookups=lookups))
     return events, np.concatenate(parts) if parts else np.empty((0, len(plan.names)))
+
+
+def _stored(case: GoldenInput, schema: RowSchema) -> bytes:
+    """The bytes of a case's row. Before cases said their layout it was the first."""
+    row = base64.b64decode(case["rows"][f"{schema.entity}/{schema.kind.value}"])
+    return row if case.get("layout", 1) == LAYOUT else from_v1(schema, row)
 
 
 def read_fields(definition: Definition) -> set[str]:
@@ -77,7 +96,8 @@ def read_fields(definition: Definition) -> set[str]:
         *(case.when for case in definition.decisions if case.when is not None),
     ]
     names = {name for expression in expressions for name in expression.names}
-    names |= {feature.name for feature in definition.features if isinstance(feature, FieldFeature)}
+    taken = (FieldFeature, CategoryFeature)
+    names |= {feature.name for feature in definition.features if isinstance(feature, taken)}
     return names | {column for schema in definition.rows for column in schema.columns}
 
 
@@ -93,19 +113,21 @@ def _case_ids(definition: Definition, events: EventBatch, index: Ints) -> list[s
         prefix += "-"
 
 
-def _row_bytes(
-    definition: Definition, events: EventBatch, rows: Mapping[RowId, Any], row_id: RowId, at: int
-) -> bytes:
-    held = rows[row_id]
+def _row_bytes(definition: Definition, events: EventBatch, held: Rows, schema: RowSchema, at: int) -> bytes:
     row = held.of_event[at]
     if row < 0:
         return b""
     entries = take_entries(held.entries, held.entries.row == row)
     before = (entries.times <= events.times[at]) & (entries.ids != events.hashes[at])
     if all(window.span.kind == "time" for window in definition.windows):
-        before &= entries.times > events.times[at] - definition.retention
+        # An edge among tiles is displaced to the beginning of its tile.
+        before &= entries.times > events.times[at] - schema.reach - schema.resolution
     entries = take_entries(entries, before)
-    return encode_entries(entries.times, entries.ids, entries.marks, entries.values)
+    data = encode_entries(entries.times, entries.ids, entries.marks, entries.values)
+    if len(entries) <= 2 * schema.exact:
+        return data
+    shorter = compact_row(schema, data, watermark=int(events.times[at]))
+    return data if shorter is None else shorter.data
 
 
 def _events(definition: Definition, inputs: Sequence[GoldenInput]) -> EventBatch:
@@ -116,7 +138,7 @@ def _events(definition: Definition, inputs: Sequence[GoldenInput]) -> EventBatch
         if field.type == "string":
             columns[field.name] = np.array(values, dtype=object)
         else:
-            columns[field.name] = np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+            columns[field.name] = _numbers(values)
     return EventBatch(
         ids=ids,
         hashes=hash_ids(ids),
@@ -125,6 +147,10 @@ def _events(definition: Definition, inputs: Sequence[GoldenInput]) -> EventBatch
         columns=columns,
         keys={entity.name: [case["keys"][entity.name] for case in inputs] for entity in definition.entities},
     )
+
+
+def _numbers(values: Sequence[float | None]) -> Floats:
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
 
 
 def _plain(value: Any) -> Any:

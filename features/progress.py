@@ -1,4 +1,4 @@
-"""How far the materializer is, per topic and partition, as written beside the rows."""
+"""How far the materializer is, per topic and partition, and what history was loaded: beside the rows."""
 
 import msgspec
 
@@ -20,6 +20,14 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """When this was written, ms since the epoch; written while idle too, so that its age means something."""
     rebuilding: bool = False
     """State was lost and is being filled again."""
+    life: str = ""
+    """`OnlineStore.life` when it was known to hold all this; in another one the last writes may be lost.
+    Empty: not known."""
+    not_before: int = -(2**53)
+    """What is still to come is, but for late events, no older: the topic's newest event time, from any
+    partition, some time before this one was last seen at its log's end; `NEVER` before that."""
+    settled: int | None = None
+    """An offset that was reached so long before that no restart of the store lost it; None: not known."""
 
     @property
     def at_end(self) -> bool:
@@ -30,11 +38,21 @@ NEVER = -(2**53)
 ALWAYS = -(2**53)
 
 
-def encode_progress(progress: Progress) -> bytes:
+class HistoryClaim(msgspec.Struct, frozen=True, kw_only=True):
+    """A history was loaded: the rows hold every event from `since` to `until`, whatever the log has of it."""
+
+    epoch: str
+    since: int
+    """Event time, in the time unit."""
+    until: int
+
+
+def encode_progress(progress: Progress | HistoryClaim) -> bytes:
     return msgspec.json.encode(progress)
 
 
 _decoder = msgspec.json.Decoder(Progress)
+_claims = msgspec.json.Decoder(HistoryClaim)
 
 
 def decode_progress(data: bytes | None, epoch: str) -> Progress | None:
@@ -46,3 +64,14 @@ def decode_progress(data: bytes | None, epoch: str) -> Progress | None:
     except msgspec.DecodeError:
         return None
     return progress if progress.epoch == epoch else None
+
+
+def decode_claim(data: bytes | None, epoch: str) -> HistoryClaim | None:
+    """The claim in `data`; None where there is none, it is of another epoch, or it is unreadable."""
+    if data is None:
+        return None
+    try:
+        claim = _claims.decode(data)
+    except msgspec.DecodeError:
+        return None
+    return claim if claim.epoch == epoch else None

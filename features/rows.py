@@ -1,15 +1,17 @@
 """From a batch of events to rows: which rows it needs, and what its own events add to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, overload
 
 import numpy as np
 
 from features.arrays import Bools, Floats, Ints
-from features.codec import Entries, decode_rows, join_entries
+from features.codec import Entries, StoredRows, decode_rows, join_entries
+from features.codec_v1 import decode_rows_v1
 from features.definition.model import Definition, RowKind, RowSchema
 from features.event import EventBatch, hash_ids
+from features.folded import Folded
 from features.keys import Namespace
 
 RowId: TypeAlias = tuple[str, RowKind]
@@ -23,20 +25,39 @@ class Rows:
     """All entries that a batch of n events may see in the rows of one schema."""
 
     entries: Entries
-    """Not yet sorted, repeated entries included. The batch's own entries come first."""
+    """Not yet sorted; repeated ones, and late ones below a boundary, included. The batch's own come first."""
     of_event: Ints
     """Shape (n,): the row of each event; -1 where it has none that can be used."""
     own: Ints
     """Shape (n,): where among the entries each event's own stands; -1 for none, and in label rows."""
+    folded: Folded | None = None
+    """What compaction left of them beside the entries; None where none was compacted."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyIndex:
-    """The distinct entity keys of a batch."""
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyIndex(Sequence[str | None]):
+    """The distinct entity keys of a batch; as a sequence, the key of each event."""
 
     keys: Sequence[str]
     of_event: Ints
     """Shape (n,): place of each event's key in `keys`; -1 where it is missing."""
+
+    def __len__(self) -> int:
+        return len(self.of_event)
+
+    def __iter__(self) -> Iterator[str | None]:
+        named = [*self.keys, None]
+        return iter([named[at] for at in self.of_event.tolist()])
+
+    @overload
+    def __getitem__(self, at: int) -> str | None: ...
+    @overload
+    def __getitem__(self, at: slice) -> "KeyIndex": ...
+    def __getitem__(self, at: int | slice) -> "str | KeyIndex | None":
+        if isinstance(at, slice):
+            return KeyIndex(self.keys, self.of_event[at])
+        place = int(self.of_event[at])
+        return None if place < 0 else self.keys[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +67,15 @@ class RowRequest:
     indexes: Mapping[str, KeyIndex]
     """By entity."""
     store_keys: Sequence[bytes]
-    """Row by row in the order of the definition's schemas, key by key in the order of `indexes`."""
+    """Row by row in the order of the definition's schemas, key by key in the order of `indexes`; then the
+    same rows in the previous layout, where those are asked for."""
+    with_previous: bool = False
 
 
 def index_keys(keys: Sequence[str | None]) -> KeyIndex:
-    """Number the distinct keys in the order of their first event."""
+    """Number the distinct keys in the order of their first event, unless they are numbered already."""
+    if isinstance(keys, KeyIndex):
+        return keys
     numbers: dict[str | None, int] = {}
     of_event = np.array([numbers.setdefault(key, len(numbers)) for key in keys], dtype=np.int64)
     if None not in numbers:
@@ -60,15 +85,21 @@ def index_keys(keys: Sequence[str | None]) -> KeyIndex:
     return KeyIndex([key for key in numbers if key is not None], of_event)
 
 
-def request_rows(definition: Definition, events: EventBatch) -> RowRequest:
-    """The store keys of every row the definition's windows need for these events."""
-    namespace = Namespace.of(definition)
+def request_rows(
+    definition: Definition, events: EventBatch, previous: Namespace | None = None
+) -> RowRequest:
+    """The store keys of every row the definition's windows need for these events.
+
+    previous: where rows of the previous layout are, while they hold what the others do not.
+    """
+    namespaces = [Namespace.of(definition), *([] if previous is None else [previous])]
     indexes = {entity: index_keys(events.keys[entity]) for entity in {row.entity for row in definition.rows}}
     store_keys: list[bytes] = []
-    for schema in definition.rows:
-        prefix = namespace.row_prefix(schema.entity, schema.kind)
-        store_keys += [prefix + key.encode() for key in indexes[schema.entity].keys]
-    return RowRequest(indexes, store_keys)
+    for namespace in namespaces:
+        for schema in definition.rows:
+            prefix = namespace.row_prefix(schema.entity, schema.kind)
+            store_keys += [prefix + key.encode() for key in indexes[schema.entity].keys]
+    return RowRequest(indexes, store_keys, previous is not None)
 
 
 def entry_values(definition: Definition, schema: RowSchema, events: EventBatch) -> Floats:
@@ -122,23 +153,33 @@ def assemble_rows(
     rows: dict[RowId, Rows] = {}
     corrupt_events = np.zeros(len(events), dtype=np.bool_)
     at = 0
+    half = len(stored) // 2
     for schema in definition.rows:
         index = request.indexes[schema.entity]
-        entries, corrupt = decode_rows(schema, stored[at : at + len(index.keys)])
-        at += len(index.keys)
+        end = at + len(index.keys)
+        held = decode_rows(schema, stored[at:end])
+        if request.with_previous:
+            held = _unite(schema, held, stored[half + at : half + end])
+        at = end
         of_event = index.of_event
-        if corrupt.any():
-            hit = (of_event >= 0) & corrupt[of_event]
+        if held.corrupt.any():
+            hit = (of_event >= 0) & held.corrupt[of_event]
             corrupt_events |= hit
             of_event = np.where(hit, -1, of_event)
         row_id = (schema.entity, schema.kind)
-        parts = [entries, overlay[row_id]] if row_id in overlay else [entries]
+        parts = [held.entries, overlay[row_id]] if row_id in overlay else [held.entries]
         own = np.full(len(events), -1)
         if schema.kind is RowKind.EVENTS:
             batch, own = own_entries(definition, schema, events, of_event)
             parts.insert(0, batch)
-        rows[row_id] = Rows(join_entries(parts), of_event, own)
+        rows[row_id] = Rows(join_entries(parts), of_event, own, held.folded)
     return rows, corrupt_events
+
+
+def _unite(schema: RowSchema, held: StoredRows, previous: Sequence[bytes | None]) -> StoredRows:
+    """Rows together with what the same rows hold in the previous layout."""
+    entries, corrupt = decode_rows_v1(schema, previous)
+    return StoredRows(join_entries([held.entries, entries]), held.folded, held.corrupt | corrupt)
 
 
 def history_rows(

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Bools, Ints, UInts
+from features.axis import Axis, ragged_arange
 from features.codec import Entries, join_entries, take_entries
 from features.event import position_partitions
 from features.rows import Rows
@@ -28,34 +29,8 @@ class Queries:
     ids: UInts
     positions: UInts
 
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """Row number and time in one integer that orders like the pair.
-
-    Dense where the product of rows and time range fits 63 bits, else over the ranks of `distinct`.
-    """
-
-    base: int
-    width: int
-    distinct: Ints | None
-
-    @classmethod
-    def over(cls, times: Ints, rows_max: int) -> "Axis":
-        base, last = (int(times.min()), int(times.max())) if len(times) else (0, 0)
-        width = last - base + 3
-        if (rows_max + 1) * width < 2**63:
-            return cls(base, width, None)
-        distinct = np.unique(times)
-        return cls(0, len(distinct) + 2, distinct)
-
-    def keys(self, row: Ints, times: Ints) -> Ints:
-        """Comparable integers: an entry's is at most that of (r, t) exactly where its time is not after t."""
-        if self.distinct is None:
-            along = np.clip(times, self.base - 1, self.base + self.width - 2) - (self.base - 1)
-        else:
-            along = np.searchsorted(self.distinct, times, side="right")
-        return row * self.width + along
+    def of(self, some: Bools) -> "Queries":
+        return Queries(self.times[some], self.ids[some], self.positions[some])
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +53,30 @@ class Timeline:
         """For each query, the index of the first entry of its row."""
         return np.searchsorted(self.keys, self.row * self.axis.width, side="left")
 
+    def nth_before(self, ends: Ints, n: int) -> Ints:
+        """For each query, the index of its row's n-th entry before index `ends`; -1 where it has fewer."""
+        at = ends - n
+        far = np.flatnonzero((at >= 0) & (self.row >= 0))
+        far = far[self.entries.row[at[far]] == self.row[far]]
+        found = np.full(len(ends), -1)
+        found[far] = at[far]
+        return found
 
-def ragged_arange(starts: Ints, lengths: Ints) -> Ints:
-    """``starts[0] … starts[0] + lengths[0] - 1, starts[1] …``, as one array."""
-    ends = np.cumsum(lengths)
-    return np.repeat(starts - (ends - lengths), lengths) + np.arange(int(ends[-1]) if len(ends) else 0)
+    def of(self, some: Bools) -> "Timeline":
+        """The same rows, for some of the queries."""
+        return Timeline(self.entries, self.axis, self.keys, self.row[some], self.place[some])
 
 
 def event_timeline(rows: Rows, index: Ints, queries: Queries) -> Timeline:
     """The rows of events at their own time, for the events at `index` of the batch."""
     count = _row_count(rows)
     axis = Axis.over(rows.entries.times, count + len(index))
-    entries, order = _sorted(rows.entries, axis)
-    kept = _first_of_each_id(entries)
+    entries, order = sort_entries(rows.entries, axis)
+    kept = _not_too_late(rows, entries)
+    if kept.all():
+        kept = first_of_each_id(entries)
+    else:
+        kept[kept] = first_of_each_id(take_entries(entries, kept))
     place = _places_after(order, kept, rows.own[index])
     entries = take_entries(entries, kept)
     row = rows.of_event[index]
@@ -108,7 +94,7 @@ def event_timeline(rows: Rows, index: Ints, queries: Queries) -> Timeline:
     own = take_entries(rows.entries, rows.own[index[who]])
     block = join_entries([_renumber(own, count + np.arange(len(who))), _renumber(copied, count + asker)])
     mask = np.concatenate([np.ones(len(who), np.bool_), visible])
-    block, block_order = _sorted(take_entries(block, mask), axis)
+    block, block_order = sort_entries(take_entries(block, mask), axis)
     inverse = np.empty(len(block_order), np.int64)
     inverse[block_order] = np.arange(len(block_order))
     row, place = row.copy(), place.copy()
@@ -118,23 +104,24 @@ def event_timeline(rows: Rows, index: Ints, queries: Queries) -> Timeline:
     return Timeline(entries, axis, axis.keys(entries.row, entries.times), row, place)
 
 
-def label_timeline(rows: Rows, index: Ints, queries: Queries, delay: int) -> Timeline:
-    """The rows of labels as known at each event's time, for windows that end `delay` or more before it."""
+def label_timeline(
+    rows: Rows, index: Ints, queries: Queries, delay: int, counted: tuple[int, int]
+) -> Timeline:
+    """The rows of labels as known at each event's time, for windows that end `delay` or more before it.
+
+    counted: (n, another delay, not longer): where a row has n labels by then, those are right as well.
+    """
     count = _row_count(rows)
     axis = Axis.over(rows.entries.times, count + len(index))
-    entries, _ = _sorted(rows.entries, axis)
-    repeated = np.zeros(len(entries), np.bool_)
-    repeated[1:] = (
-        (entries.row[1:] == entries.row[:-1])
-        & (entries.ids[1:] == entries.ids[:-1])
-        & (entries.times[1:] == entries.times[:-1])
-        & (entries.marks[1:] == entries.marks[:-1])
-        & (entries.values[1:, 0] == entries.values[:-1, 0])
-    )
-    entries = take_entries(entries, ~repeated)
+    entries, _ = sort_entries(rows.entries, axis)
+    entries = take_entries(entries, _not_too_late(rows, entries) & ~repeats_another(entries))
     row = rows.of_event[index]
     shared = Timeline(entries, axis, axis.keys(entries.row, entries.times), row, np.full(len(index), -1))
     private = (row >= 0) & _sees_unsettled_labels(shared, queries, delay)
+    if counted[1] < delay:
+        crowded = shared.nth_before(shared.until(queries.times - counted[1]), counted[0]) >= 0
+        if crowded.any():
+            private |= crowded & _sees_unsettled_labels(shared, queries, counted[1])
     if not private.any():
         return shared
 
@@ -144,7 +131,7 @@ def label_timeline(rows: Rows, index: Ints, queries: Queries, delay: int) -> Tim
         copied.ids != queries.ids[who][asker]
     )
     block = take_entries(_renumber(copied, count + asker), visible)
-    block, _ = _sorted(take_entries(block, _latest_of_each_id(block)), axis)
+    block, _ = sort_entries(take_entries(block, latest_of_each_id(block)), axis)
     row = row.copy()
     row[who] = count + np.arange(len(who))
     entries = join_entries([entries, block])
@@ -156,7 +143,7 @@ def _row_count(rows: Rows) -> int:
     return highest + 1
 
 
-def _sorted(entries: Entries, axis: Axis) -> tuple[Entries, Ints]:
+def sort_entries(entries: Entries, axis: Axis) -> tuple[Entries, Ints]:
     """Sorted by (row, time, mark, id), stable; and the order that does it.
 
     Rows come almost sorted, so one stable sort of one key, which is linear on runs, nearly always does.
@@ -170,7 +157,7 @@ def _sorted(entries: Entries, axis: Axis) -> tuple[Entries, Ints]:
     return take_entries(entries, order), order
 
 
-def _first_of_each_id(entries: Entries) -> Bools:
+def first_of_each_id(entries: Entries) -> Bools:
     """Of entries with the same row and id, keep the one with the first position (sorted entries)."""
     kept = np.ones(len(entries), np.bool_)
     same_place = (entries.row[1:] == entries.row[:-1]) & (entries.times[1:] == entries.times[:-1])
@@ -185,7 +172,7 @@ def _first_of_each_id(entries: Entries) -> Bools:
     return kept
 
 
-def _latest_of_each_id(entries: Entries) -> Ints:
+def latest_of_each_id(entries: Entries) -> Ints:
     """Of label entries with the same row and id, the one observed last; of these the larger label."""
     observed_at = entries.marks.view(np.int64)
     order = np.lexsort((entries.times, entries.values[:, 0], observed_at, entries.ids, entries.row))
@@ -193,6 +180,26 @@ def _latest_of_each_id(entries: Entries) -> Ints:
     last = np.ones(len(order), np.bool_)
     last[:-1] = (ids[1:] != ids[:-1]) | (row[1:] != row[:-1])
     return order[last]
+
+
+def repeats_another(entries: Entries) -> Bools:
+    """Which label entries say the same as the one before them (sorted entries)."""
+    repeated = np.zeros(len(entries), np.bool_)
+    repeated[1:] = (
+        (entries.row[1:] == entries.row[:-1])
+        & (entries.ids[1:] == entries.ids[:-1])
+        & (entries.times[1:] == entries.times[:-1])
+        & (entries.marks[1:] == entries.marks[:-1])
+        & (entries.values[1:, 0] == entries.values[:-1, 0])
+    )
+    return repeated
+
+
+def _not_too_late(rows: Rows, entries: Entries) -> Bools:
+    """Which entries are not from before their row's boundary: what lies before it is in tiles already."""
+    if rows.folded is None:
+        return np.ones(len(entries), np.bool_)
+    return entries.times >= rows.folded.boundaries[entries.row]
 
 
 def _repeats_an_id(row: Ints, ids: UInts) -> bool:

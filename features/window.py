@@ -4,20 +4,47 @@ The window of span w and delay d at event time t covers entries with time in (t 
 these only entries before the event count: an earlier time, or the same time and a smaller position;
 never later records of the event's own partition, and never the event's own id. With d = 0 the event
 itself is then added, unless the definition excludes it. A window in event counts covers the last N
-such entries. The result does not depend on what else is in the batch, to the bit.
+such entries. Of a row with more than `exact` entries before the event, the older ones are seen as tiles
+(`features.cut`). The result does not depend on what else is in the batch, nor on whether compaction made
+the tiles, to the bit.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from features.aggregate import Segments, aggregate
-from features.arrays import Floats, Ints
+from features.arrays import Bools, Floats, Ints
+from features.cut import CutRows, find_cuts
+from features.cut_window import WindowEntries, see_tiles
 from features.definition.model import RowKind, RowSchema, WindowFeature
 from features.event import EventBatch
 from features.rows import Rows
 from features.timeline import Queries, Timeline, event_timeline, label_timeline
+
+
+@dataclass(frozen=True, slots=True)
+class Searches:
+    """What has been searched for in rows, for the same entries and queries."""
+
+    ranges: dict[tuple[object, ...], Segments] = field(default_factory=dict)
+    """By what tells windows apart."""
+    edges: dict[int, Ints] = field(default_factory=dict)
+    """By how long before each query: `Timeline.until`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """Windows of q events."""
+
+    values: Floats
+    """Shape (q, windows)."""
+    trimmed: Bools
+    """Shape (q,): whether an edge was displaced, because its row is too long to be kept entry by entry."""
+
+    def of(self, some: slice) -> "Evaluated":
+        return Evaluated(self.values[some], self.trimmed[some])
 
 
 def evaluate(
@@ -27,23 +54,55 @@ def evaluate(
     events: EventBatch,
     index: Ints,
     steps_per_second: float = 1000.0,
-) -> Floats:
+) -> Evaluated:
     """Evaluate windows over the rows of one schema, for the events at `index` of the batch.
 
     steps_per_second: time units in a second, for `time_since_last`; 1 under sequence time.
-    Returns shape (len(index), windows); NaN, or the window's `empty`, where a window is empty, and NaN
+    Values are NaN, or the window's `empty`, where a window is empty, and NaN
     where the event has no usable row.
     """
     queries = Queries(events.times[index], events.hashes[index], events.positions[index])
+    delay = min(window.delay for window in windows)
     if schema.kind is RowKind.EVENTS:
         timeline = event_timeline(rows, index, queries)
+        before = timeline.place
     else:
-        timeline = label_timeline(rows, index, queries, min(window.delay for window in windows))
-    values = np.empty((len(index), len(windows)))
-    edges = _Edges(timeline, queries, schema, {}, {})
+        counted = min(delay, schema.delay)
+        timeline = label_timeline(rows, index, queries, delay, (schema.exact, counted))
+        before = timeline.until(queries.times - counted)
+    cuts = find_cuts(timeline, before, schema, rows.folded, rows.of_event[index])
+    if cuts is None:
+        values = evaluate_whole(windows, schema, timeline, queries, steps_per_second)
+        return Evaluated(values, np.zeros(len(index), np.bool_))
+    edges = _Edges(timeline, queries, schema, Searches(), {}, cuts.floor)
+    values = _evaluate_all(windows, edges, steps_per_second)
+    cut_rows = CutRows(timeline, queries, cuts, rows.of_event[index], schema, rows.folded)
+    entries = [edges.entries_of(window) for window in windows]
+    trimmed = see_tiles(cut_rows, windows, entries, values, steps_per_second)
+    return Evaluated(values, trimmed)
+
+
+def evaluate_whole(
+    windows: Sequence[WindowFeature],
+    schema: RowSchema,
+    timeline: Timeline,
+    queries: Queries,
+    steps_per_second: float,
+    searches: Searches | None = None,
+) -> Floats:
+    """Where rows are seen entry by entry.
+
+    searches: what has been found already.
+    """
+    edges = _Edges(timeline, queries, schema, searches or Searches(), {}, None)
+    return _evaluate_all(windows, edges, steps_per_second)
+
+
+def _evaluate_all(windows: Sequence[WindowFeature], edges: "_Edges", steps_per_second: float) -> Floats:
+    values = np.empty((len(edges.queries.times), len(windows)), order="F")  # as it is filled in
     for at, window in enumerate(windows):
         values[:, at] = _evaluate_one(window, edges, steps_per_second)
-    values[timeline.row < 0] = np.nan
+    values[edges.timeline.row < 0] = np.nan
     return values
 
 
@@ -54,29 +113,62 @@ class _Edges:
     timeline: Timeline
     queries: Queries
     schema: RowSchema
-    ranges: dict[tuple[object, ...], Segments]
+    searches: Searches
     counts: dict[tuple[str | None, str | None], tuple[Ints, Ints]]
+    floor: Ints | None
+    """Where rows are cut, the first entry that each query sees as one."""
 
     def range_of(self, window: WindowFeature) -> Segments:
         """The entries of the window, as a range of the entries that its `where` keeps."""
         include = window.include_current and window.function != "time_since_last"
         key = (window.span.kind, window.span.length, window.delay, include, window.where)
-        if key not in self.ranges:
-            self.ranges[key] = self._find(window, include)
-        return self.ranges[key]
+        ranges = self.searches.ranges
+        if key not in ranges:
+            ranges[key] = self._find(window, include)
+        return ranges[key]
+
+    def _until(self, before: int) -> Ints:
+        """How far each query sees that looks back from so long before its time."""
+        edges = self.searches.edges
+        if before not in edges:
+            edges[before] = self.timeline.until(self.queries.times - before)
+        return edges[before]
 
     def _find(self, window: WindowFeature, include_current: bool) -> Segments:
-        times = self.queries.times
         if window.delay == 0 and self.schema.kind is RowKind.EVENTS:
             end = self.timeline.place + int(include_current)
         else:
-            end = self.timeline.until(times - window.delay)
-        _, before = self.filtered(window.where, None)
+            end = self._until(window.delay)
         if window.span.kind == "events":
-            first = before[self.timeline.row_starts()]
-            return Segments(np.maximum(first, before[end] - window.span.length), before[end])
-        start = self.timeline.until(times - window.delay - window.span.length)
-        return Segments(before[np.minimum(start, end)], before[end])
+            start = self.timeline.row_starts() if self.floor is None else np.minimum(self.floor, end)
+        else:
+            start = self._until(window.delay + window.span.length)
+            if self.floor is not None and self.schema.resolution:
+                start = np.maximum(start, self.floor)
+            start = np.minimum(start, end)
+        if window.where is not None:
+            _, before = self.filtered(window.where, None)
+            start, end = before[start], before[end]
+        if window.span.kind == "events":
+            start = np.maximum(start, end - window.span.length)
+        return Segments(start, end)
+
+    def values_of(self, window: WindowFeature, column: str) -> tuple[Floats, Segments]:
+        """The values of a column that are not missing, and the window as a range of those."""
+        segments, values = self.range_of(window), self.column(column)
+        passing, passed_before = self.filtered(window.where, None)
+        present, before = self.filtered(window.where, column)
+        if len(present) == len(values):
+            return values, segments
+        # From ranges of what `where` keeps, to ranges of what also has the column.
+        bounds = np.append(passing, len(passed_before) - 1)
+        return values[present], Segments(before[bounds[segments.start]], before[bounds[segments.end]])
+
+    def entries_of(self, window: WindowFeature) -> WindowEntries:
+        passing = self.range_of(window)
+        if window.column is None:
+            return WindowEntries(passing, np.empty(0), passing)
+        return WindowEntries(passing, *self.values_of(window, window.column))
 
     def filtered(self, where: str | None, column: str | None) -> tuple[Ints, Ints]:
         """Which entries pass `where` and have `column`; and, for each i, how many of the first i do."""
@@ -97,26 +189,20 @@ class _Edges:
 
 
 def _evaluate_one(window: WindowFeature, edges: _Edges, steps_per_second: float) -> Floats:
-    segments = edges.range_of(window)
-    passing, passed_before = edges.filtered(window.where, None)
     if window.function == "time_since_last":
-        return _time_since_last(segments, edges, passing, steps_per_second, window.empty)
+        return _time_since_last(window, edges, steps_per_second)
     if window.column is None:
+        segments = edges.range_of(window)
         return (segments.end - segments.start).astype(np.float64)
-    present, before = edges.filtered(window.where, window.column)
-    # From ranges of what `where` keeps, to ranges of what also has the column.
-    bounds = np.append(passing, len(passed_before) - 1)
-    segments = Segments(before[bounds[segments.start]], before[bounds[segments.end]])
-    return aggregate(
-        window.function, edges.column(window.column)[present], segments, window.empty, window.std_of_one
-    )
+    values, segments = edges.values_of(window, window.column)
+    return aggregate(window.function, values, segments, window.empty, window.std_of_one)
 
 
-def _time_since_last(
-    segments: Segments, edges: _Edges, passing: Ints, steps_per_second: float, empty: float
-) -> Floats:
+def _time_since_last(window: WindowFeature, edges: _Edges, steps_per_second: float) -> Floats:
+    segments = edges.range_of(window)
     some = segments.end > segments.start
-    since = np.full(len(some), empty)
+    since = np.full(len(some), window.empty)
+    passing, _ = edges.filtered(window.where, None)
     last = edges.timeline.entries.times[passing[segments.end[some] - 1]]
     since[some] = (edges.queries.times[some] - last) / steps_per_second
     return since

@@ -33,6 +33,9 @@ class Cause(IntFlag):
     MODEL_NAN = 1 << 13  # the champion returned NaN or infinity
     PREVIOUS_FAILED = 1 << 14  # the previous champion could not answer either
     KEY_MISSING = 1 << 15  # a field of an entity's key is missing: that entity's features are missing
+    LOOKUP_MISSING = 1 << 16  # a lookup's value is absent, too old or unreadable: its features are missing
+    LOOKUP_UNREADABLE = 1 << 17  # stamped with it where it is there, but no value of the lookup's fields
+    TRIMMED = 1 << 18  # a row is too long to be kept entry by entry: an edge of a window is displaced
 
 
 FALLBACK_CAUSES = (

@@ -8,7 +8,7 @@ import numpy as np
 from features.arrays import Bools, Floats, Ints
 from features.definition.model import Definition
 from features.event import EventBatch
-from features.matrix import FeaturePlan
+from features.matrix import NO_LOOKUPS, FeaturePlan
 from features.rows import RowId, Rows
 from models.bundle import Bundle
 from models.rules import RuleModel
@@ -47,17 +47,23 @@ class Scored:
 
 
 def score(
-    answerers: Answerers, events: EventBatch, rows: Mapping[RowId, Rows], index: Ints, usable: Bools
+    answerers: Answerers,
+    events: EventBatch,
+    rows: Mapping[RowId, Rows],
+    index: Ints,
+    usable: Bools,
+    lookups: Mapping[str, Floats] = NO_LOOKUPS,
 ) -> Scored:
     """Let the best that can answer each of the n events at `index`; one call per model and batch.
 
-    usable: shape (n,); where it is False no model is asked.
+    usable: shape (n,); where it is False no model is asked. lookups: as `FeaturePlan.evaluate` takes them.
     """
     n = len(index)
-    matrix = answerers.plan.matrix(events, rows, index)
+    found = answerers.plan.evaluate(events, rows, index, lookups)
+    matrix = found.values
     answers = np.full((n, output_count(answerers.definition)), np.nan)
     sources = np.full(n, int(Source.RULES))
-    causes = np.zeros(n, np.int64)
+    causes = np.where(found.trimmed, int(Cause.TRIMMED), 0).astype(np.int64)
     errors: list[str] = []
     waiting = usable.copy()
     if answerers.champion is None:
@@ -68,14 +74,16 @@ def score(
             continue
         raised, unfit = _CAUSES[source]
         try:
-            served = matrix if bundle.plan is answerers.plan else bundle.plan.matrix(events, rows, index)
-            answer = bundle.scorer.predict(served[asked]).reshape(len(asked), -1)
+            own = bundle.plan is not answerers.plan
+            served = bundle.plan.evaluate(events, rows, index, lookups) if own else found
+            answer = bundle.scorer.predict(served.values[asked]).reshape(len(asked), -1)
         except Exception as error:  # noqa: BLE001  whatever a model raises, the ladder goes on and names it
             causes[asked] |= int(raised)
             errors.append(f"{source.name.lower()} {bundle.version}: {type(error).__name__}: {error}")
             continue
         fit = np.isfinite(answer).all(axis=1)
         causes[asked[~fit]] |= int(unfit)
+        causes[asked[fit & served.trimmed[asked]]] |= int(Cause.TRIMMED)
         answers[asked[fit]] = answer[fit]
         sources[asked[fit]] = int(source)
         waiting[asked[fit]] = False

@@ -279,3 +279,54 @@ def test_entries_of_the_overlay_join_the_row_they_are_numbered_for() -> None:
     answer: list[bytes | None] = [None] * len(request.store_keys)
     rows, _ = assemble_rows(DEFINITION, events, request, answer, {("person", RowKind.EVENTS): overlay})
     assert column(PLAN.matrix(events, rows), "person_sum_weight_100ms") == [1.0, 26.0]
+
+
+# -------------------------------------------------------------------------------------- the layout before
+
+
+def layout_1(events: EventBatch) -> dict[bytes, bytes]:
+    """The rows of these events as the previous layout had them, by key."""
+    rows: dict[bytes, bytes] = {}
+    for schema in (row for row in DEFINITION.rows if row.kind is RowKind.EVENTS):
+        values = entry_values(DEFINITION, schema, events)
+        for at, key in enumerate(events.keys[schema.entity]):
+            if key is not None:
+                head = (events.times[at], events.hashes[at], events.positions[at])
+                entry = b"".join(word.tobytes() for word in head) + values[at].tobytes()
+                name = NAMESPACE.previous().row(schema.entity, schema.kind, key)
+                rows[name] = rows.get(name, b"") + entry
+    return rows
+
+
+def test_rows_of_the_previous_layout_are_united_with_todays() -> None:
+    old = batch([("x", 1, 40, "ann", "front", 8.0), ("y", 2, 41, "bob", None, 16.0)])
+    both = batch([("x", 1, 40, "ann", "front", 8.0), ("z", 3, 42, "ann", None, 32.0)])
+    events = batch([("a", 5, 50, "ann", "front", 1.0), ("b", 6, 51, "bob", None, 2.0)])
+    request = request_rows(DEFINITION, events, NAMESPACE.previous())
+    person = next(row for row in DEFINITION.rows if row.entity == "person")
+    values = entry_values(DEFINITION, person, both)
+    held = {**layout_1(old), ANN: encode_entries(both.times, both.hashes, both.positions, values)}
+    rows, corrupt = assemble_rows(DEFINITION, events, request, [held.get(k) for k in request.store_keys], {})
+    assert not corrupt.any()
+    sums = column(PLAN.matrix(events, rows), "person_sum_weight_100ms")
+    assert sums == [8.0 + 32.0 + 1.0, 16.0 + 2.0], "what is in both counts once"
+    assert column(PLAN.matrix(events, rows), "door_distinct_count_person_100ms")[0] == 1.0
+
+
+def test_a_corrupt_row_of_the_previous_layout_is_unusable_as_well() -> None:
+    events = batch([("a", 5, 50, "ann", None, 1.0), ("b", 6, 51, "bob", None, 2.0)])
+    request = request_rows(DEFINITION, events, NAMESPACE.previous())
+    old_ann = NAMESPACE.previous().row("person", RowKind.EVENTS, "ann")
+    stored = [b"short" if key == old_ann else None for key in request.store_keys]
+    _, corrupt = assemble_rows(DEFINITION, events, request, stored, {})
+    assert corrupt.tolist() == [True, False]
+
+
+def test_the_previous_layout_has_keys_of_its_own_and_is_not_asked_for_otherwise() -> None:
+    events = batch([("a", 5, 50, "ann", "front", 1.0)])
+    today, previous = NAMESPACE.prefix, NAMESPACE.previous().prefix
+    assert (today.split(b":")[3], previous.split(b":")[3]) == (b"2", b"1")
+    assert all(key.startswith(today) for key in request_rows(DEFINITION, events).store_keys)
+    both = request_rows(DEFINITION, events, NAMESPACE.previous()).store_keys
+    assert [key.startswith(previous) for key in both] == [False] * 3 + [True] * 3
+    assert [key.removeprefix(previous) for key in both[3:]] == [key.removeprefix(today) for key in both[:3]]

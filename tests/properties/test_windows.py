@@ -1,51 +1,21 @@
 """The window engine against a plain reference, over histories made to be awkward."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.codec import Entries
-from features.definition.model import AggregateFunction, RowKind, RowSchema, Span, WindowFeature
-from features.event import EventBatch, pack_positions
+from features.definition.model import RowKind, RowSchema, Span, WindowFeature
 from features.rows import Rows, index_keys
 from features.window import evaluate
+from tests.properties.window_cases import FUNCTIONS, batch_of, close, rows_of, window_of
 from tests.properties.windows_reference import PlainEvent, reference
 
 COLUMNS = ("amount", "flag")
-FUNCTIONS: tuple[AggregateFunction, ...] = (
-    "count", "sum", "mean", "min", "max", "std", "distinct_count", "first", "last", "time_since_last",
-)  # fmt: skip
 amounts = st.one_of(st.integers(-3, 3).map(float), st.just(math.nan))
 flags = st.sampled_from([0.0, 1.0, math.nan])
-
-
-def window_of(
-    kind: RowKind,
-    function: AggregateFunction,
-    span: Span,
-    delay: int,
-    where: str | None,
-    current: bool,
-    column: bool,
-) -> WindowFeature:
-    label = kind is RowKind.LABELS
-    counted = "label" if label else "amount"
-    return WindowFeature(
-        name="w",
-        entity="e",
-        kind=kind,
-        function=function,
-        column=None if function == "time_since_last" or (function == "count" and not column) else counted,
-        span=span,
-        delay=delay,
-        where=None if label else where,
-        include_current=current and delay == 0 and not label,
-        empty=math.nan if column else -1.0,
-        std_of_one=0.0 if column else math.nan,
-    )
 
 
 windows = st.builds(
@@ -90,42 +60,6 @@ def streams(draw: st.DrawFn) -> tuple[list[PlainEvent], list[PlainEvent]]:
     return draw(st.permutations(stored)), batch
 
 
-def rows_of(
-    entries: Sequence[PlainEvent], batch: Sequence[PlainEvent], columns: Sequence[str]
-) -> tuple[Rows, EventBatch]:
-    index = index_keys([event.key for event in batch])
-    place = {key: at for at, key in enumerate(index.keys)}
-    united = [*batch, *(entry for entry in entries if entry.key in place)]
-    positions = pack_positions(np.array([e.mark[0] for e in united]), np.array([e.mark[1] for e in united]))
-    rows = Rows(
-        entries=Entries(
-            row=np.array([place[e.key] for e in united]),
-            times=np.array([e.time for e in united]),
-            ids=np.array([e.id for e in united], dtype=np.uint64),
-            marks=positions,
-            values=np.array([e.values for e in united]).reshape(len(united), len(columns)),
-        ),
-        of_event=index.of_event,
-        own=np.arange(len(batch)),
-    )
-    return rows, batch_of(batch)
-
-
-def batch_of(batch: Sequence[PlainEvent]) -> EventBatch:
-    return EventBatch(
-        ids=[str(e.id) for e in batch],
-        hashes=np.array([e.id for e in batch], dtype=np.uint64),
-        times=np.array([e.time for e in batch]),
-        positions=pack_positions(np.array([e.mark[0] for e in batch]), np.array([e.mark[1] for e in batch])),
-        columns={},
-        keys={"e": [e.key for e in batch]},
-    )
-
-
-def close(got: float, want: float) -> bool:
-    return (math.isnan(got) and math.isnan(want)) or math.isclose(got, want, rel_tol=1e-12, abs_tol=1e-12)
-
-
 SCHEMA = RowSchema("e", RowKind.EVENTS, COLUMNS)
 
 
@@ -136,7 +70,7 @@ def test_every_window_equals_the_definition_read_word_by_word(
 ) -> None:
     stored, batch = stream
     rows, events = rows_of(stored, batch, COLUMNS)
-    got = evaluate(chosen, SCHEMA, rows, events, np.arange(len(batch)))
+    got = evaluate(chosen, SCHEMA, rows, events, np.arange(len(batch))).values
     everything = [*stored, *batch]
     for at, event in enumerate(batch):
         for column, window in enumerate(chosen):
@@ -151,11 +85,11 @@ def test_a_batch_gives_what_its_events_give_one_by_one_to_the_bit(
 ) -> None:
     stored, batch = stream
     whole_rows, whole_events = rows_of(stored, batch, COLUMNS)
-    whole = evaluate(chosen, SCHEMA, whole_rows, whole_events, np.arange(len(batch)))
+    whole = evaluate(chosen, SCHEMA, whole_rows, whole_events, np.arange(len(batch))).values
     at = data.draw(st.integers(0, len(batch) - 1))
     # The event alone, everything else from the store: the materializer may be ahead of it by any amount.
     rows, events = rows_of([*stored, *batch], [batch[at]], COLUMNS)
-    alone = evaluate(chosen, SCHEMA, rows, events, np.array([0]))
+    alone = evaluate(chosen, SCHEMA, rows, events, np.array([0])).values
     np.testing.assert_array_equal(alone[0], whole[at])
 
 
@@ -203,7 +137,7 @@ def test_label_windows_use_the_latest_label_known_at_the_events_time(
         own=np.full(len(batch), -1),
     )
     schema = RowSchema("e", RowKind.LABELS, ("label",))
-    got = evaluate(chosen, schema, rows, batch_of(batch), np.arange(len(batch)))
+    got = evaluate(chosen, schema, rows, batch_of(batch), np.arange(len(batch))).values
     for at, event in enumerate(batch):
         for column, window in enumerate(chosen):
             want = reference(window, ("label",), held, event)
@@ -220,6 +154,6 @@ def test_distant_times_do_not_disturb_the_order(stream: tuple[list[PlainEvent], 
     ]
     window = window_of(RowKind.EVENTS, "sum", Span("time", 5, "5"), 0, None, True, True)
     rows, events = rows_of([*stored, *far], batch, COLUMNS)
-    got = evaluate([window], SCHEMA, rows, events, np.arange(len(batch)))
+    got = evaluate([window], SCHEMA, rows, events, np.arange(len(batch))).values
     for at, event in enumerate(batch):
         assert close(got[at, 0], reference(window, COLUMNS, [*stored, *far, *batch], event))

@@ -88,3 +88,56 @@ def _aggregate(
         "first": lambda: values[0],
         "last": lambda: values[-1],
     }[window.function]()
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How the rows of a schema are cut."""
+
+    exact: int
+    resolution: int
+    counted: int
+    """In label rows, entries count as before an event if they are this much older; 0 in event rows."""
+
+
+def reference_with_cut(
+    window: WindowFeature, columns: Sequence[str], entries: Sequence[PlainEvent], event: PlainEvent, cut: Cut
+) -> tuple[float, bool]:
+    """The value of `window` where older entries are seen as tiles, and whether that may make a difference."""
+    row = [entry for entry in entries if entry.key == event.key]
+    visible = _labels(row, event) if window.kind is RowKind.LABELS else _events(row, event)
+    before = sorted(entry.time for entry in visible if entry.time <= event.time - cut.counted)
+    whole = reference(window, columns, entries, event), False
+    if len(before) < cut.exact:
+        return whole
+    at = before[-cut.exact] // cut.resolution * cut.resolution
+    if before[0] >= at:
+        return whole
+
+    def displaced(edge: int) -> int:
+        return edge // cut.resolution * cut.resolution if edge < at else edge
+
+    def passes(entry: PlainEvent) -> bool:
+        return window.where is None or entry.values[columns.index(window.where)] == 1.0
+
+    of_events = window.kind is RowKind.EVENTS
+    if of_events and window.include_current and window.function != "time_since_last":
+        visible.append(event)
+    visible = sorted(filter(passes, visible), key=lambda entry: (entry.time, entry.mark, entry.id))
+    # The last of its own time come before the event, so without a delay they need no edge.
+    end = event.time - window.delay + 1
+    until = displaced(end)
+    if window.span.kind == "events":
+        seen = [entry for entry in visible if at <= entry.time < until][-window.span.length :]
+        return _aggregate(window, columns, seen, event), len(seen) < window.span.length
+    begin = end - window.span.length
+    since = displaced(begin)
+    seen = [entry for entry in visible if since <= entry.time < until]
+    inexact = any(until <= entry.time < end for entry in visible)
+    inexact |= since < until and any(since <= entry.time < begin for entry in visible)
+    if window.function == "distinct_count":
+        assert window.column is not None
+        values = [entry.values[columns.index(window.column)] for entry in seen if entry.time < at]
+        inexact |= any(not math.isnan(value) for value in values)
+        seen = [entry for entry in seen if entry.time >= at]
+    return _aggregate(window, columns, seen, event), inexact
