@@ -64,8 +64,17 @@ class Groups:
 
     score: str
     materialize: str
-    materialize_labels: str
-    """Of the same workers, for the labels topic: members of one group should read the same topics."""
+    """How the names of all groups of materialize workers begin."""
+
+    def events_of(self, definition: Definition) -> str:
+        """The group that reads the events topic into the rows of a definition. Every state has its own, so
+        that one is filled from the start while another stays where it is.
+        """
+        return f"{self.materialize}.{definition.fingerprints.state[:12]}"
+
+    def labels_of(self, definition: Definition) -> str:
+        """And the labels topic: members of one group should read the same topics."""
+        return f"{self.events_of(definition)}.labels"
 
 
 def load_settings(file: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Settings:
@@ -155,7 +164,7 @@ def groups_of(settings: Settings, use_case: str) -> Groups:
         key = "kafka.group" if kafka.group else "kafka.materialize_group"
         cause = f"{score} is the group of the other kind of worker already: each would see only some events"
         raise ConfigurationError([SettingProblem(key, settings.origin(key), cause, "give them two groups")])
-    return Groups(score, materialize, f"{materialize}.labels")
+    return Groups(score, materialize)
 
 
 def kafka_connection(settings: Settings) -> KafkaConnection:
@@ -176,4 +185,5 @@ def redis_for_writes(settings: Settings) -> RedisOptions:
 def _row(settings: Settings, key: str, value: object) -> SettingRow:
     if value is None:
         return SettingRow(key, "", settings.origin(key))
-    return SettingRow(key, MASK if is_secret(key) else str(value), settings.origin(key))
+    text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return SettingRow(key, MASK if is_secret(key) else text, settings.origin(key))

@@ -1,24 +1,24 @@
 """Every metric of riverrun, in one place. `stream.metrics_page` makes docs/metrics.md of them.
 
-Labels are bounded: use case, version, variant, source, decision, cause, reason, stage, topic and
+Labels are bounded: use case, state, version, variant, source, decision, cause, reason, stage, topic and
 partition. No entity, no text of a record. One registry and one port a process; Prometheus adds the instance.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
-from platform import python_version
-from typing import Literal, TypeVar
 
 import numpy as np
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from features.arrays import Ints
-from features.progress import NEVER, Progress
-from stream.histogram import BatchedHistogram
+from features.progress import ALWAYS, NEVER
+from stream.metric_makers import Described, Maker
 from stream.pipeline import causes
+
+__all__ = ["BREAKER_STATES", "Described", "MaterializeMetrics", "Materialized", "ScoreMetrics"]
 
 LATENCY_BUCKETS_S = (
     0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75,
@@ -27,19 +27,8 @@ LATENCY_BUCKETS_S = (
 FRESHNESS_BUCKETS_S = (0.0, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 3600.0, 86400.0)
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 STAGE_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-_Made = TypeVar("_Made", Counter, Gauge)
+ROW_BYTES_BUCKETS = tuple(4**power for power in range(3, 13))
 BREAKER_STATES = ("closed", "open", "half_open")
-
-
-@dataclass(frozen=True, slots=True)
-class Described:
-    """A metric as docs/metrics.md lists it."""
-
-    name: str
-    type: Literal["counter", "gauge", "histogram"]
-    labels: tuple[str, ...]
-    """Without `use_case`, which all have."""
-    meaning: str
 
 
 class ScoreMetrics:
@@ -48,7 +37,7 @@ class ScoreMetrics:
     def __init__(self, registry: CollectorRegistry, use_case: str) -> None:
         self._use_case = use_case
         self._series: set[tuple[str, str, str]] = set()
-        make = _Maker(registry, use_case)
+        make = Maker(registry, use_case)
         self._events = make.counter("events", "Valid events consumed, scored or not")
         self._predictions = make.counter("predictions", "Predictions made", "version", "source", "decision")
         self._degradations = make.counter("degradations", "Predictions stamped with a cause", "cause")
@@ -68,6 +57,12 @@ class ScoreMetrics:
         self._breaker = make.gauge("breaker_state", "1 for the state the store's breaker is in", "state")
         self._models = make.series(
             "model_info", "1 for the models in force", "version", "digest", "variant", "role"
+        )
+        self._waiting = make.series(
+            "waiting_for_rows", "1 for a deployed version whose rows are not whole yet", "version"
+        )
+        self._waiting_records = make.series(
+            "waiting_for_rows_records", "Records that the rows of a waiting version lack so far", "version"
         )
         self._batch = make.histogram("batch_size", "Records a poll brought", BATCH_BUCKETS)
         self._stage = make.histogram(
@@ -147,6 +142,11 @@ class ScoreMetrics:
         for name in BREAKER_STATES:
             self._breaker.labels(self._use_case, name).set(float(name == breaker))
 
+    def waits(self, lacking: Mapping[str, int]) -> None:
+        """By version that waits for its rows, the records that those lack."""
+        self._waiting.show({(version,): 1 for version in lacking})
+        self._waiting_records.show({(version,): count for version, count in lacking.items()})
+
     def serves(self, models: Sequence[tuple[str, str, str, str]]) -> None:
         """The models in force, as (version, digest, variant, role); series of retired versions go."""
         self._models.show(dict.fromkeys(models, 1))
@@ -156,32 +156,91 @@ class ScoreMetrics:
             self._series.discard(series)
 
 
+@dataclass(frozen=True, slots=True)
+class Materialized:
+    """How far a partition is in the rows."""
+
+    offset: int
+    log_end: int
+    event_time: int
+    arrived: int | None
+    """The newest timestamp, ms, of its records that are in the rows; None before any."""
+    complete_since: int
+
+
 class MaterializeMetrics:
     """What a materialize worker tells."""
 
     def __init__(self, registry: CollectorRegistry, use_case: str) -> None:
         self._use_case = use_case
-        make = _Maker(registry, use_case)
+        make = Maker(registry, use_case)
+        place = ("topic", "partition", "state")
         self._entries = make.counter("entries_appended", "Entries appended to rows")
+        self._late = make.counter(
+            "late_entries", "Entries left out because their time was folded when they came"
+        )
+        self._compactions = make.counter(
+            "compactions", "Long rows looked at, by what became of them", "outcome"
+        )
+        self._setbacks = make.counter(
+            "rebuilds", "Partitions materialized again because the store lost some, or may have", "cause"
+        )
         self._store_errors = make.counter("store_errors", "Writes to the online store that failed", "cause")
         self._commit_failures = make.counter("commit_failures", "Commits that Kafka refused")
         self._labels = make.counter("labels", "Label records by what became of them", "outcome")
-        self._offset = make.series("materialized_offset", "Next offset to materialize", "topic", "partition")
+        self._claims = make.counter("history_claims", "Histories that were loaded by this worker")
+        self._row_bytes = make.batched("row_bytes", "Length of a row after an append", ROW_BYTES_BUCKETS)
+        self._offset = make.series("materialized_offset", "Next offset to materialize", *place)
         self._time = make.series(
-            "materialized_event_time",
-            "Largest event time materialized, in the time unit",
-            "topic",
-            "partition",
+            "materialized_event_time", "Largest event time materialized, in the time unit", *place
         )
-        self._backlog = make.series(
-            "materialize_backlog_records", "Records not yet materialized", "topic", "partition"
+        self._arrived = make.series(
+            "materialized_arrival_seconds", "Largest record timestamp materialized, since the epoch", *place
         )
-        self._known: dict[str, dict[int, Progress]] = {}
+        self._since = make.series(
+            "materialized_complete_since", "Event time from which on the rows hold every event", *place
+        )
+        self._backlog = make.series("materialize_backlog_records", "Records not yet materialized", *place)
+        self._behind = make.series(
+            "materialize_backlog_seconds",
+            "Age of the last record materialized while others wait; 0 at the log's end",
+            *place,
+        )
+        self._gaps = make.series(
+            "history_gap", "Event time between a loaded history's end and the log; 0 for no gap", *place
+        )
+        self._state = ""
+        self._known: dict[tuple[str, str], Mapping[int, Materialized]] = {}
+        self._lacking: dict[tuple[str, str], Mapping[int, int]] = {}
         make.build_info()
         self.described = tuple(make.made)
 
+    def of_state(self, state: str) -> "MaterializeMetrics":
+        """The same metrics; what is told of partitions there, is told of the rows of this state."""
+        told = copy(self)
+        told._state = state
+        return told
+
     def entries_appended(self, count: int) -> None:
         self._entries.labels(self._use_case).inc(count)
+
+    def rows_grew(self, lengths: Ints) -> None:
+        """Bytes of each row after an append: shape (rows,)."""
+        self._row_bytes.observe(lengths.astype(np.float64))
+
+    def compacted(self, outcome: str) -> None:
+        self._compactions.labels(self._use_case, outcome).inc()
+
+    def late(self, count: int) -> None:
+        self._late.labels(self._use_case).inc(count)
+
+    def set_back(self, rebuilt: int, rewound: int) -> None:
+        """So many partitions lost their state, or their last writes."""
+        for cause, count in (("lost", rebuilt), ("restarted", rewound)):
+            self._setbacks.labels(self._use_case, cause).inc(count)
+
+    def history_loaded(self) -> None:
+        self._claims.labels(self._use_case).inc()
 
     def store_failed(self) -> None:
         self._store_errors.labels(self._use_case, "store_down").inc()
@@ -193,78 +252,25 @@ class MaterializeMetrics:
         for outcome, count in (("appended", appended), ("incomplete", incomplete), ("rejected", rejected)):
             self._labels.labels(self._use_case, outcome).inc(count)
 
-    def progress(self, topic: str, progress: Mapping[int, Progress]) -> None:
+    def progress(self, topic: str, partitions: Mapping[int, Materialized], now_ms: int) -> None:
         """By partition of one topic; partitions that left are removed."""
-        self._known[topic] = dict(progress)
-        everything = {(t, str(p)): known for t, of in self._known.items() for p, known in of.items()}
-        self._offset.show({place: known.offset for place, known in everything.items()})
-        self._backlog.show({place: known.log_end - known.offset for place, known in everything.items()})
-        dated = {place: known for place, known in everything.items() if known.event_time != NEVER}
-        self._time.show({place: known.event_time for place, known in dated.items()})
+        self._known[topic, self._state] = partitions
+        known = {(t, str(p), state): one for (t, state), of in self._known.items() for p, one in of.items()}
+        backlog = {place: one.log_end - one.offset for place, one in known.items()}
+        arrived = {place: one.arrived for place, one in known.items() if one.arrived is not None}
+        self._offset.show({place: one.offset for place, one in known.items()})
+        self._backlog.show(backlog)
+        self._arrived.show({place: came / 1000 for place, came in arrived.items()})
+        self._behind.show(
+            {place: max(now_ms - came, 0) / 1000 if backlog[place] else 0 for place, came in arrived.items()}
+        )
+        self._time.show({place: one.event_time for place, one in known.items() if one.event_time != NEVER})
+        dated = {place: one.complete_since for place, one in known.items()}
+        self._since.show({place: since for place, since in dated.items() if ALWAYS < since < -ALWAYS})
 
-
-class _Series:
-    """The series of a gauge that come and go with what they speak of; a scrape never finds them all gone."""
-
-    def __init__(self, gauge: Gauge, use_case: str) -> None:
-        self._gauge = gauge
-        self._use_case = use_case
-        self._shown: set[tuple[str, ...]] = set()
-
-    def show(self, values: Mapping[tuple[str, ...], float]) -> None:
-        """By labels; series of other labels are removed."""
-        for labels, value in values.items():
-            self._gauge.labels(self._use_case, *labels).set(value)
-        for labels in self._shown - values.keys():
-            self._gauge.remove(self._use_case, *labels)
-        self._shown = set(values)
-
-
-class _Maker:
-    """Makes metrics named ``riverrun_…`` whose first label is the use case, and keeps a list of them."""
-
-    def __init__(self, registry: CollectorRegistry, use_case: str) -> None:
-        self._registry = registry
-        self._use_case = use_case
-        self.made: list[Described] = []
-
-    def counter(self, name: str, meaning: str, *labels: str) -> Counter:
-        self.made.append(Described(f"riverrun_{name}_total", "counter", labels, meaning))
-        made = Counter(f"riverrun_{name}", meaning, ["use_case", *labels], registry=self._registry)
-        return self._shown(made, labels)
-
-    def gauge(self, name: str, meaning: str, *labels: str) -> Gauge:
-        self.made.append(Described(f"riverrun_{name}", "gauge", labels, meaning))
-        made = Gauge(f"riverrun_{name}", meaning, ["use_case", *labels], registry=self._registry)
-        return self._shown(made, labels)
-
-    def series(self, name: str, meaning: str, *labels: str) -> _Series:
-        return _Series(self.gauge(name, meaning, *labels), self._use_case)
-
-    def histogram(self, name: str, meaning: str, bounds: Sequence[float], *labels: str) -> Histogram:
-        self.made.append(Described(f"riverrun_{name}", "histogram", labels, meaning))
-        names = ["use_case", *labels]
-        return Histogram(f"riverrun_{name}", meaning, names, buckets=bounds, registry=self._registry)
-
-    def batched(self, name: str, meaning: str, bounds: Sequence[float]) -> BatchedHistogram:
-        self.made.append(Described(f"riverrun_{name}", "histogram", (), meaning))
-        made = BatchedHistogram(f"riverrun_{name}", meaning, self._use_case, bounds)
-        self._registry.register(made)
-        return made
-
-    def build_info(self) -> None:
-        info = self.gauge("build_info", "1 for this build", "version", "python")
-        info.labels(self._use_case, _installed_version(), python_version()).set(1)
-
-    def _shown(self, made: _Made, labels: tuple[str, ...]) -> _Made:
-        """A metric without further labels stands at 0 from the start, so that rates have a beginning."""
-        if not labels:
-            made.labels(self._use_case)
-        return made
-
-
-def _installed_version() -> str:
-    try:
-        return version("riverrun")
-    except PackageNotFoundError:
-        return "checkout"
+    def history(self, topic: str, gaps: Mapping[int, int]) -> None:
+        """By partition of one topic, the event time that neither a loaded history nor the log holds."""
+        self._lacking[topic, self._state] = gaps
+        self._gaps.show(
+            {(t, str(p), state): gap for (t, state), of in self._lacking.items() for p, gap in of.items()}
+        )

@@ -31,17 +31,19 @@ def _listed(words: Iterable[str]) -> str:
 
 
 LABELS: Mapping[str, str] = {
-    "cause": _listed(str(cause.name).lower() for cause in Cause),
+    "cause": _listed(str(cause.name).lower() for cause in Cause) + "; of rebuilds `lost`, `restarted`",
     "decision": "the decisions of the use case, and `none`",
     "digest": "SHA-256 of the model, of the versions in force",
-    "outcome": "`appended`, `incomplete` (names no event time or entities), `rejected`",
+    "outcome": "of labels `appended`, `incomplete` (names no event time or entities), `rejected`; of "
+    "compactions `done`, `needless`, `conflict` (appended to meanwhile)",
     "partition": "numbers of the topic's partitions in hand",
     "python": "of this process",
     "reason": _listed(RejectReason),
     "role": "`champion`, `previous`",
     "source": _listed(source.name.lower() for source in Source),
     "stage": "`decode`, `read`, `enrich`, `score`, `decide`, `encode`, `publish`",
-    "state": _listed(BREAKER_STATES),
+    "state": "of the breaker " + _listed(BREAKER_STATES) + "; of rows the first twelve digits of the state "
+    "fingerprint",
     "topic": "the topics of events and of labels",
     "variant": "`champion`",
     "version": "of the models in force, and `rules`; in `riverrun_build_info` of riverrun",

@@ -27,13 +27,21 @@ class Change:
 class DeploymentWatcher:
     """A thread that loads what is deployed next; the worker takes it between two batches."""
 
-    def __init__(self, models: Path, seen: Identity, on_change: Callable[[Change], None]) -> None:
+    def __init__(
+        self,
+        models: Path,
+        seen: Identity,
+        on_change: Callable[[Change], None],
+        on_look: Callable[[], None] = lambda: None,
+    ) -> None:
         """seen: `identity` from before the deployment in force was read, so that no change slips through.
 
         on_change: called in the watcher's thread with each change; keep what it brings for the worker.
+        on_look: called in that thread whenever it has looked, every `INTERVAL_S`.
         """
         self._models = models
         self._on_change = on_change
+        self._on_look = on_look
         self._stopped = threading.Event()
         self._seen = seen
         self._thread = threading.Thread(target=self._run, name="deployments", daemon=True)
@@ -52,6 +60,7 @@ class DeploymentWatcher:
             if found != self._seen:
                 self._seen = found
                 self._on_change(read_and_load(self._models))
+            self._on_look()
 
 
 def read_and_load(models: Path) -> Change:

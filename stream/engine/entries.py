@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from features.definition.model import Definition, RowKind
 from features.event import EventBatch, position_partitions
 from features.keys import Namespace
 from features.rows import entry_values
+from stream.engine.completeness import Reach
 from stream.metrics import MaterializeMetrics
 from stream.pipeline.decode import Decoder
 from stream.pipeline.labels import DecodedLabels, LabelDecoder
@@ -26,7 +28,10 @@ class Batch:
     """By partition the largest event time, or `observed_at` of labels; without those that brought none."""
 
 
-def event_batches(definition: Definition, future_limit_ms: int) -> Callable[[RecordBatch], Batch]:
+ToBatch: TypeAlias = Callable[[RecordBatch], Batch]
+
+
+def event_batches(definition: Definition, future_limit_ms: int) -> ToBatch:
     """For the events topic. What is rejected is passed over: the score worker dead-letters it."""
     decoder = Decoder(definition, future_limit_ms=future_limit_ms)
 
@@ -46,9 +51,7 @@ def event_batches(definition: Definition, future_limit_ms: int) -> Callable[[Rec
     return to_batch
 
 
-def label_batches(
-    definition: Definition, future_limit_ms: int, metrics: MaterializeMetrics
-) -> Callable[[RecordBatch], Batch]:
+def label_batches(definition: Definition, future_limit_ms: int, metrics: MaterializeMetrics) -> ToBatch:
     """For the labels topic."""
     decoder = LabelDecoder(definition, future_limit_ms=future_limit_ms)
 
@@ -98,3 +101,18 @@ def label_chunks(definition: Definition, labels: DecodedLabels) -> list[tuple[by
         pairs = zip(keys, split_entries(data, schema), strict=True)
         chunks += [(prefix + key.encode(), entry) for key, entry in pairs if key is not None]
     return chunks
+
+
+def reaches(records: RecordBatch, batch: Batch) -> dict[int, Reach]:
+    """How far a batch of records goes, by partition."""
+    offsets, partitions = next_offsets(records), records.partitions
+    return {
+        p: Reach(offset, batch.newest.get(p), int(records.timestamps[partitions == p].max()))
+        for p, offset in offsets.items()
+    }
+
+
+def next_offsets(records: RecordBatch) -> dict[int, int]:
+    """The offset after the last record of each partition in a batch."""
+    partitions = records.partitions
+    return {p: int(records.offsets[partitions == p].max()) + 1 for p in np.unique(partitions).tolist()}

@@ -9,7 +9,7 @@ import numpy as np
 
 from features.arrays import Bools
 from stream.engine.batch import BatchPolicy, next_size
-from stream.engine.materializer import next_offsets
+from stream.engine.entries import next_offsets
 from stream.engine.ownership import Ownership
 from stream.engine.publisher import Outputs, Publisher
 from stream.engine.rejects import RejectLimit
@@ -36,8 +36,7 @@ class LoopPolicy:
     commit_interval_ms: int
     revoke_flush_ms: int
     """How long to wait for acknowledgements when partitions are taken away."""
-    labels_topic: str | None
-    """None where no window reads labels."""
+    labels_topic: str
     waiting: Callable[[], None]
     """Called over and over while too many outputs are not acknowledged."""
 
@@ -77,7 +76,10 @@ class ScoreLoop:
         self._source = source
 
     def serve(self, serving: Serving) -> None:
-        """Serve with this from the next batch on; may be called from any thread."""
+        """Serve with this from the next batch on; may be called from any thread.
+
+        Where its rows are others, events that they may lack are read again before the next is answered.
+        """
         with self._swap:
             self._next_serving = serving
 
@@ -119,13 +121,10 @@ class ScoreLoop:
     # ------------------------------------------------------------------------------------------ partitions
 
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
-        if self._policy.labels_topic is not None:
-            self._label_partitions = self._attached.partitions_of(self._policy.labels_topic)
+        self._count_label_partitions()
         starts = self._ownership.took(committed)
-        for partition, start in starts.items():
-            if start < committed[partition]:
-                self._ownership.log_begins(partition, self._attached.log_range(partition)[0])
-        return starts
+        again = {p: start for p, start in starts.items() if start < committed[p]}
+        return {**starts, **self._in_the_log(again)}
 
     def revoked(self, partitions: AbstractSet[int]) -> None:
         try:
@@ -156,7 +155,7 @@ class ScoreLoop:
             partitions = Partitions(
                 self._attached.partition_count,
                 self._ownership.owned,
-                self._policy.labels_topic,
+                self._policy.labels_topic if serving.reads_labels else None,
                 self._label_partitions,
             )
             predictions = self._scorer.score(serving, decoded, scored, records.topic, partitions)
@@ -170,6 +169,8 @@ class ScoreLoop:
             outputs = Outputs(keys, values, headers, records.timestamps[place], letters)
         with self._metrics.stage("publish"):
             self._publisher.publish(outputs, self._ownership.committable(next_offsets(records)))
+        if len(scored) and self._ownership.needs_progress and self._scorer.reached is not None:
+            self._read_again(self._ownership.learned(self._scorer.reached, self._positions()))
 
     def _remember_old(self, decoded: Decoded, fresh: Bools) -> Decoded:
         """Events that are only read again go into the overlay; returns the others."""
@@ -241,9 +242,30 @@ class ScoreLoop:
         if self._next_serving is not None:
             with self._swap:
                 self._serving, self._next_serving = self._next_serving, None
+            if self._serving.namespace != self._ownership.namespace:
+                self._count_label_partitions()
+                self._read_again(self._ownership.moves_to(self._serving.definition, self._positions()))
             self._metrics.serves(_in_force(self._serving))
         assert self._serving is not None, "nothing to serve with"
         return self._serving
+
+    def _read_again(self, starts: Mapping[int, int]) -> None:
+        """Events before the position go into the overlay once more, without being scored."""
+        self._attached.rewind(self._in_the_log(starts))
+
+    def _in_the_log(self, starts: Mapping[int, int]) -> dict[int, int]:
+        """These offsets, or where the log begins by now."""
+        first = {partition: self._attached.log_range(partition)[0] for partition in starts}
+        for partition, offset in first.items():
+            self._ownership.log_begins(partition, offset)
+        return {partition: max(start, first[partition]) for partition, start in starts.items()}
+
+    def _positions(self) -> dict[int, int]:
+        return {partition: lag.position for partition, lag in self._attached.lag().items()}
+
+    def _count_label_partitions(self) -> None:
+        if self._serving is not None and self._serving.reads_labels:
+            self._label_partitions = self._attached.partitions_of(self._policy.labels_topic)
 
     def _commit(self) -> None:
         self._committed_ms = self._now_ms()

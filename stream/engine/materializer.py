@@ -1,22 +1,25 @@
 """Append the entries of a topic's records to their rows, and write how far that got.
 
 Appending is repeatable (rows are sets), so the order is: append, write progress, commit. A crash
-between any two repeats work and loses none. Progress goes through the same ordered log as the rows
-(append-only file, replication), so a store that came back with an older state holds every row that
-its progress speaks of: after any failure the materializer goes on from there.
+between any two repeats work and loses none. While a batch is being appended the next one is polled and
+decoded. After any failure of the store, and with every heartbeat, the materializer asks what the store
+holds and goes on from there: from an older progress, from a while before the store was started anew, or
+from the log's start where its state is gone.
 """
 
 from collections.abc import Callable, Collection, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-
-import numpy as np
 
 from features.keys import Namespace
-from features.progress import Progress, decode_progress, encode_progress
+from features.progress import NEVER, HistoryClaim
 from features.store import OnlineStore, StoreRejected, StoreUnavailable
-from stream.engine.completeness import from_the_start, going_on, idle, passed
-from stream.engine.entries import Batch
+from stream.engine.appends import Appends, Pending
+from stream.engine.compactor import Compactor
+from stream.engine.entries import Batch, reaches
+from stream.engine.partitions import Partitions, Setback
+from stream.engine.stored import Stored, StoredState
+from stream.engine.surroundings import MaterializePolicy, Surroundings
+from stream.engine.watermark import Foldable, foldable, newest_of
 from stream.errors import Fatal, Retryable
 from stream.metrics import MaterializeMetrics
 from stream.records import RecordBatch
@@ -24,39 +27,6 @@ from stream.transport.endpoints import Source
 
 STORE_PATIENCE_MS = 60_000
 STORE_RETRY_S = 0.2
-
-
-@dataclass(frozen=True, slots=True)
-class MaterializePolicy:
-    """How rows are kept."""
-
-    ttl_ms: int | None
-    """How long a row outlives its last entry."""
-    complete_since: int | None
-    """Rows hold all events from this event time on; None where that is not known."""
-    heartbeat_ms: int
-    """How often progress is written while nothing comes."""
-    by_the_clock: bool
-    """Whether event times are times, and not steps of a sequence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Clock and chance."""
-
-    now_ms: Callable[[], int]
-    sleep_s: Callable[[float], None]
-    new_epoch: Callable[[], str]
-
-
-@dataclass(slots=True)
-class _Pending:
-    """Records that were polled and whose entries may not all be in the store."""
-
-    batch: Batch
-    reached: dict[int, int]
-    """By partition, the offset after its last record; partitions that left meanwhile are taken out."""
-    records: int
 
 
 class Materializer:
@@ -67,168 +37,224 @@ class Materializer:
         namespace: Namespace,
         store: OnlineStore,
         to_batch: Callable[[RecordBatch], Batch],
+        compactor: Compactor,
         metrics: MaterializeMetrics,
         policy: MaterializePolicy,
         surroundings: Surroundings,
     ) -> None:
-        """store: a connection of this materializer's own.
+        """store: a connection of this materializer's own, and its compactor's.
 
         A store may come back with an older state. That shows in the first call that fails, and this
         materializer must be the one to see it.
         """
-        self._namespace = namespace
-        self._store = store
         self._to_batch = to_batch
+        self._compactor = compactor
         self._metrics = metrics
         self._policy = policy
         self._around = surroundings
+        self._state = StoredState(
+            namespace, store, surroundings.now_ms, surroundings.new_epoch, policy.ttl_ms
+        )
+        self._appends = Appends(store, policy.ttl_ms)
         self._source: Source | None = None
-        self._progress: dict[int, Progress] = {}
-        self._committed: dict[int, int] = {}
-        """By partition in hand: where the group stands; a lost state is whole again from there on."""
-        self._pending: _Pending | None = None
-        self._store_failed = False
+        self._partitions = Partitions("", policy)
+        self._to_commit: dict[int, int] = {}
+        self._doubtful = False
+        """The store failed, or was seen with another state: it is asked before anything is appended."""
+        self._foldable: Foldable | None = None
+        """None while nothing may be folded."""
+        self._newest = NEVER
+        """The topic's newest event time at the latest heartbeat."""
+        self._gaps: AbstractSet[int] = frozenset()
+        """Partitions of which was said that a loaded history does not reach to their log."""
         self._beaten_ms = 0
+        self._passed = 0
 
     def attach(self, source: Source) -> None:
         """The source whose listener this is."""
         self._source = source
+        self._partitions = Partitions(source.topic, self._policy)
 
     @property
     def assigned_partitions(self) -> AbstractSet[int]:
-        return self._progress.keys()
+        return self._partitions.held.keys()
 
     @property
     def waiting_for_store(self) -> bool:
-        return self._store_failed
+        return self._doubtful
+
+    @property
+    def awaits_history(self) -> bool:
+        """Whether rows stay incomplete until files are loaded into them."""
+        return self._partitions.await_history
 
     def step(self, events_max: int, wait_ms: int) -> int:
         """Poll once and append what came; returns how many records were passed.
 
-        While the store fails it fetches nothing and keeps polling: the group must not think us dead.
+        A full batch is left on its way, so that the next step polls and decodes meanwhile. While the
+        store fails nothing is fetched, and polling goes on: the group must not think us dead.
         """
-        records = self._attached.poll(events_max, wait_ms)
+        before = self._passed
+        records = self._attached.poll(events_max, 0 if self._appends.under_way else wait_ms)
         if len(records):
-            self._pending = _Pending(self._to_batch(records), next_offsets(records), len(records))
-        passed = 0
+            batch = self._to_batch(records)
+            self._appends.add(Pending(batch, reaches(records, batch), len(records)))
         try:
-            if self._store_failed:
+            if self._doubtful:
                 self._compare()
-                self._store_failed = False
+                self._doubtful = False
                 self._attached.resume()
-            if self._pending is not None:
-                self._persist(self._pending)
-                passed, self._pending = self._pending.records, None
-            self._beat_if_due()
+            beat = self._around.now_ms() - self._beaten_ms >= self._policy.heartbeat_ms
+            self._append(leave_last=0 < events_max <= len(records) and not beat)
+            self._commit()
+            if beat and self._partitions.held:
+                self._beat()
         except StoreUnavailable:
-            self._metrics.store_failed()
-            self._store_failed = True
+            self._failed()
             self._attached.pause()
             self._around.sleep_s(STORE_RETRY_S)
         except StoreRejected as error:
             raise _refused(error) from None
-        return passed
+        return self._passed - before
 
     # ------------------------------------------------------------------------------------------ partitions
 
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         """Go on from min(committed, progress); without progress in this store, from the log's start."""
+        self._settle()
         logs = {partition: self._attached.log_range(partition) for partition in committed}
         self._patiently(lambda: self._take_over(committed, logs))
-        self._committed |= committed
-        return {partition: self._progress[partition].offset for partition in committed}
+        return {partition: self._partitions.held[partition].position for partition in committed}
 
     def revoked(self, partitions: AbstractSet[int]) -> None:
+        self._settle()
+        self._commit()
         self.lost(partitions)
 
     def lost(self, partitions: AbstractSet[int]) -> None:
-        for partition in partitions:
-            self._progress.pop(partition, None)
-            self._committed.pop(partition, None)
-            if self._pending is not None:
-                self._pending.reached.pop(partition, None)
+        self._partitions.leave(partitions)
+        self._appends.leave(partitions)
 
     def _take_over(self, committed: Mapping[int, int], logs: Mapping[int, tuple[int, int]]) -> None:
         """Read what the store says and write what follows. Repeated as a whole: it may come back older."""
-        epoch, stored = self._read(committed)
-        if any(known.epoch != epoch for p, known in self._progress.items() if p not in committed):
-            raise _lost_state()
-        for partition, offset in committed.items():
-            known = stored[partition]
-            self._progress[partition] = self._starting(known, epoch, offset, logs[partition])
-        self._write(committed)
-
-    def _starting(self, known: Progress | None, epoch: str, committed: int, log: tuple[int, int]) -> Progress:
-        now = self._around.now_ms()
-        if known is None:
-            return from_the_start(epoch, committed, log, self._policy.complete_since, now)
-        if known.offset > log[1]:
-            raise Fatal(
-                f"{self._attached.topic}: the log ends at {log[1]}, and the online store has materialized up "
-                f"to {known.offset}: the topic was made anew; give it another name, or clear the store"
-            )
-        return going_on(known, committed, log, now)
+        topic = self._attached.topic
+        stored = self._state.inherited(topic, self._state.read(topic, committed.keys()))
+        if any(held.progress.epoch != stored.epoch for held in self._partitions.held.values()):
+            self._doubtful = True  # those in hand are begun anew before anything is appended
+        self._take(self._partitions.take(stored, committed, logs.__getitem__, self._around.now_ms()))
 
     # ------------------------------------------------------------------------------------------- the store
 
-    def _persist(self, pending: _Pending) -> None:
-        self._store.append(pending.batch.chunks, self._policy.ttl_ms)
-        lags, now = self._attached.lag(), self._around.now_ms()
-        for partition, offset in pending.reached.items():
-            end = lags[partition].end if partition in lags else offset
-            newest = pending.batch.newest.get(partition)
-            rebuilt_from = self._committed[partition]
-            self._progress[partition] = passed(
-                self._progress[partition], offset, end, newest, rebuilt_from, now
-            )
-        self._write(pending.reached)
+    def _append(self, leave_last: bool) -> None:
+        """Append what waits. leave_last: the last of it may be left on its way."""
+        while len(self._appends):
+            self._appends.begin()
+            if leave_last and len(self._appends) == 1:
+                return
+            self._finish()
+            self._compact()
+
+    def _compact(self) -> None:
+        """Fold some rows, unless what they held was lost: they must not be folded when it comes again."""
+        known = self._foldable
+        if known is not None and self._compactor.has_due and self._state.is_still(known.epoch):
+            self._compactor.step(known.watermark)
+
+    def _finish(self) -> None:
+        """Wait until the oldest batch is in the store, and write that down."""
+        pending, lengths = self._appends.finish()
+        self._partitions.passed(pending.reached, self._attached.lag(), self._around.now_ms())
+        self._write(pending.reached.keys())
+        self._appends.done()
+        self._to_commit |= {partition: reach.offset for partition, reach in pending.reached.items()}
+        self._passed += pending.records
         self._metrics.entries_appended(len(pending.batch.chunks))
-        # Never backwards: what is read again was committed before, and says how far a rebuild must come.
-        forwards = {p: offset for p, offset in pending.reached.items() if offset > self._committed[p]}
+        self._compactor.appended(lengths)
+
+    def _settle(self) -> None:
+        """Bring what is on its way to an end, before the store is asked anything else."""
+        if not self._appends.under_way:
+            return
         try:
-            if forwards:
-                self._attached.commit(forwards)
-                self._committed |= forwards
+            self._finish()
+        except StoreUnavailable:
+            self._failed()
+        except StoreRejected as error:
+            raise _refused(error) from None
+
+    def _commit(self) -> None:
+        forwards = self._partitions.forwards(self._to_commit)
+        self._to_commit = {}
+        if not forwards:
+            return
+        try:
+            self._attached.commit(forwards)
         except Retryable:
             self._metrics.commit_failed()
+            self._to_commit = forwards
+        else:
+            self._partitions.committed(forwards)
 
-    def _compare(self) -> None:
-        """Go on from what the store says, which may be older than what we wrote to it."""
-        _, stored = self._read(self._progress)
-        known = {partition: progress for partition, progress in stored.items() if progress is not None}
-        if len(known) < len(stored):
-            raise _lost_state()
-        if any(progress.offset < self._progress[p].offset for p, progress in known.items()):
-            self._pending = None
-            self._progress |= known
-            self._attached.rewind({partition: progress.offset for partition, progress in known.items()})
+    def _compare(self) -> Stored:
+        """Go on from what the store says."""
+        held, topic = self._partitions.held, self._attached.topic
+        asked = range(max([self._attached.partition_count - 1, *held]) + 1)
+        stored = self._state.read(topic, asked)
+        if self._state.lost(topic, stored):
+            self._state.renew(stored.epoch)
+            stored = self._state.read(topic, asked)
+        before = self._partitions.positions
+        setback = self._partitions.compare(stored, self._attached.log_range, self._around.now_ms())
+        if self._partitions.positions != before:
+            self._appends.drop()
+            self._attached.rewind(self._partitions.positions)
+        self._take(setback)
+        return stored
 
-    def _beat_if_due(self) -> None:
-        """Say that we are alive, of partitions too that nothing comes from."""
-        now = self._around.now_ms()
-        if now - self._beaten_ms < self._policy.heartbeat_ms or not self._progress:
+    def _take(self, setback: Setback) -> None:
+        """Say that rows lack what they held, first of all in the store."""
+        self._write(setback.taken)
+        if not setback.rebuilt and not setback.rewound:
             return
-        self._beaten_ms = now
-        self._compare()
-        lags = self._attached.lag()
-        for partition, known in self._progress.items():
-            end = lags[partition].end if partition in lags else known.log_end
-            self._progress[partition] = idle(known, end, now, self._policy.by_the_clock)
-        self._write(self._progress)
-
-    def _read(self, partitions: Collection[int]) -> tuple[str, dict[int, Progress | None]]:
-        """The store's epoch, set now if it has none, and what it knows of these partitions."""
-        epoch = self._store.put_if_absent(self._namespace.epoch(), self._around.new_epoch().encode()).decode()
+        self._foldable = None
+        self._metrics.set_back(len(setback.rebuilt), len(setback.rewound))
         topic = self._attached.topic
-        values = self._store.read([self._namespace.progress(topic, partition) for partition in partitions])
-        return epoch, {p: decode_progress(value, epoch) for p, value in zip(partitions, values, strict=True)}
+        if setback.rebuilt:
+            self._compactor.forget()
+            what = "the online store has no rows of theirs: they are filled anew, and predictions say so"
+            self._around.notice("rebuilding", topic=topic, partitions=sorted(setback.rebuilt), what=what)
+        if setback.rewound:
+            what = "the online store was started anew: what it may have lost of its last writes is repeated"
+            self._around.notice("store_restarted", topic=topic, partitions=sorted(setback.rewound), what=what)
+
+    def _beat(self) -> None:
+        """Say that we are alive, of partitions too that nothing comes from, and ask what the store holds."""
+        self._beaten_ms = now = self._around.now_ms()
+        stored = self._compare()
+        self._partitions.beat(self._attached.lag(), stored.history, now, self._newest)
+        self._write(self._partitions.held.keys())
+        held = {partition: one.progress for partition, one in self._partitions.held.items()}
+        progress = list({**stored.progress, **held}.values())
+        self._newest = newest_of(progress)
+        self._foldable = foldable(stored, progress, self._policy)
+        if stored.history is not None:
+            self._look_for_gaps(stored.history)
+
+    def _look_for_gaps(self, history: HistoryClaim) -> None:
+        """Between a loaded history and the log lies what neither holds: rows are not complete before it."""
+        gaps, topic = self._partitions.gaps(history), self._attached.topic
+        self._metrics.history(topic, gaps)
+        lacking = {partition for partition, gap in gaps.items() if gap}
+        if lacking - self._gaps:
+            what = "the log begins after the loaded history ends: load what lies between"
+            where = sorted(lacking)
+            self._around.notice("history_gap", topic=topic, partitions=where, until=history.until, what=what)
+        self._gaps = lacking
 
     def _write(self, partitions: Collection[int]) -> None:
-        topic = self._attached.topic
-        for partition in partitions:
-            data = encode_progress(self._progress[partition])
-            self._store.advance(self._namespace.progress(topic, partition), data)
-        self._metrics.progress(topic, self._progress)
+        held, topic = self._partitions.held, self._attached.topic
+        self._state.write(topic, {partition: held[partition].progress for partition in partitions})
+        self._metrics.progress(topic, self._partitions.shown, self._around.now_ms())
 
     def _patiently(self, ask: Callable[[], None]) -> None:
         """Ask the store until it answers: partitions cannot be taken over without knowing their progress."""
@@ -238,8 +264,7 @@ class Materializer:
                 ask()
                 return
             except StoreUnavailable as error:
-                self._metrics.store_failed()
-                self._store_failed = True  # it may come back older: partitions already in hand are compared
+                self._failed()
                 if self._around.now_ms() > deadline:
                     raise Fatal(
                         f"the online store does not answer: {error}; check redis.url and the server"
@@ -247,6 +272,10 @@ class Materializer:
                 self._around.sleep_s(STORE_RETRY_S)
             except StoreRejected as error:
                 raise _refused(error) from None
+
+    def _failed(self) -> None:
+        self._metrics.store_failed()
+        self._doubtful = True  # it may come back with an older state
 
     @property
     def _attached(self) -> Source:
@@ -256,16 +285,3 @@ class Materializer:
 
 def _refused(error: StoreRejected) -> Fatal:
     return Fatal(f"the online store refuses what a materialize worker does: {error}; mend redis.* or its ACL")
-
-
-def _lost_state() -> Fatal:
-    return Fatal(
-        "the online store lost its state under this worker: start it again and it fills the rows anew from "
-        "the topic"
-    )
-
-
-def next_offsets(records: RecordBatch) -> dict[int, int]:
-    """The offset after the last record of each partition in a batch."""
-    partitions = records.partitions
-    return {p: int(records.offsets[partitions == p].max()) + 1 for p in np.unique(partitions).tolist()}

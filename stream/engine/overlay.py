@@ -31,9 +31,13 @@ class Overlay:
     """
 
     def __init__(self, definition: Definition, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self.begin(definition)
+
+    def begin(self, definition: Definition) -> None:
+        """Hold nothing yet, for the rows of this definition."""
         self._definition = definition
         self._schemas = [row for row in definition.rows if row.kind is RowKind.EVENTS]
-        self._bytes_max = bytes_max
         self._held = {schema.entity: _Held(_no_entries(schema)) for schema in self._schemas}
         self._dropped_until: dict[int, int] = {}
 

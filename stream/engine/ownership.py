@@ -1,4 +1,4 @@
-"""What a score worker does when partitions come and go."""
+"""What a score worker does when partitions come and go, and when it moves to other rows."""
 
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
@@ -6,10 +6,11 @@ from collections.abc import Set as AbstractSet
 import numpy as np
 
 from features.arrays import Bools
+from features.definition.model import Definition
 from features.keys import Namespace
+from stream.engine.heads import request_heads
 from stream.engine.overlay import Overlay
 from stream.engine.reads import GuardedReads
-from stream.engine.scoring import decode_all, progress_keys
 from stream.pipeline.causes import Cause
 from stream.records import RecordBatch
 from stream.transport.endpoints import PartitionLag
@@ -31,6 +32,13 @@ class Ownership:
         self._overlay = overlay
         self._score_from: dict[int, int] = {}
         """By owned partition: the offset from which events are scored."""
+        self._unread: set[int] = set()
+        """Owned partitions whose progress could not be read when it was needed."""
+
+    @property
+    def namespace(self) -> Namespace:
+        """The rows that events are scored with."""
+        return self._namespace
 
     @property
     def owned(self) -> frozenset[int]:
@@ -43,18 +51,36 @@ class Ownership:
 
     def took(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         """Partitions were assigned; returns where to read from."""
-        reached = self._materialized(max(committed, default=-1) + 1)
+        return self._begin(committed)
+
+    def moves_to(self, definition: Definition, positions: Mapping[int, int]) -> Mapping[int, int]:
+        """From now on events are scored with the rows of another definition.
+
+        positions: by owned partition, the next offset the source will return. Returns where to read again
+        from: the overlay was made of the old definition's columns.
+        """
+        self._namespace = Namespace.of(definition)
+        self._overlay.begin(definition)
+        return _earlier(self._begin(self._scored_until(positions)), positions)
+
+    def learned(self, reached: Mapping[int, int], positions: Mapping[int, int]) -> Mapping[int, int]:
+        """A batch's read told the progress that could not be read before; returns where to read again from.
+
+        reached: by partition, the offset up to which the store holds its events.
+        """
+        late = {p: at for p, at in self._scored_until(positions).items() if p in self._unread}
+        self._unread.clear()
         starts: dict[int, int] = {}
-        for partition, offset in committed.items():
-            start = min(offset, reached.get(partition, offset))
-            if offset - start > REPLAY_RECORDS_MAX:
-                start = offset - REPLAY_RECORDS_MAX
-                self._overlay.mark_missing(partition, start)
-            if partition not in reached:
-                self._overlay.mark_missing(partition, offset)
-            self._score_from[partition] = offset
-            starts[partition] = start
-        return starts
+        for partition, at in late.items():
+            if partition in reached:
+                self._overlay.revoke({partition})
+                starts[partition] = self._start(partition, at, reached[partition])
+        return _earlier(starts, positions)
+
+    @property
+    def needs_progress(self) -> bool:
+        """Whether `learned` has something to learn."""
+        return bool(self._unread)
 
     def log_begins(self, partition: int, first: int) -> None:
         """Retention deleted what lies before `first`: nobody can read it again."""
@@ -81,8 +107,36 @@ class Ownership:
         """
         return {p: offset for p, offset in next_offsets.items() if offset > self._score_from.get(p, -1)}
 
-    def _materialized(self, partitions: int) -> dict[int, int]:
-        answer = self._reads.read(progress_keys(self._namespace, self._topic, partitions))
+    def _scored_until(self, positions: Mapping[int, int]) -> dict[int, int]:
+        """By owned partition: where the first event stands that was not scored yet."""
+        return {p: max(positions.get(p, 0), scored_from) for p, scored_from in self._score_from.items()}
+
+    def _begin(self, scored_until: Mapping[int, int]) -> dict[int, int]:
+        """Read the progress of these partitions; returns where to read each of them from."""
+        reached = self._materialized(max(scored_until, default=-1) + 1)
+        self._unread -= scored_until.keys()
+        if reached is None:
+            self._unread |= scored_until.keys()
+            reached = {}
+        return {p: self._start(p, at, reached.get(p, at)) for p, at in scored_until.items()}
+
+    def _start(self, partition: int, scored_until: int, reached: int) -> int:
+        """Where to read a partition from, so that from there on the overlay holds everything."""
+        start = max(min(scored_until, reached), scored_until - REPLAY_RECORDS_MAX)
+        self._overlay.mark_missing(partition, start)
+        self._score_from[partition] = scored_until
+        return start
+
+    def _materialized(self, partitions: int) -> dict[int, int] | None:
+        """By partition; None where the store did not say."""
+        heads = request_heads(self._namespace, [(self._topic, partitions)], self._namespace.previous())
+        answer = self._reads.read(heads.keys)
         if isinstance(answer, Cause):
-            return {}
-        return {p: known.offset for p, known in enumerate(decode_all(answer)) if known is not None}
+            return None
+        (progress,) = heads.decode(answer).progress
+        return {p: known.offset for p, known in enumerate(progress) if known is not None}
+
+
+def _earlier(starts: Mapping[int, int], positions: Mapping[int, int]) -> dict[int, int]:
+    """Those that lie before the position."""
+    return {p: start for p, start in starts.items() if start < positions.get(p, 0)}

@@ -1,6 +1,6 @@
 """One batch through the pipeline: read, enrich, score, decide. Everything but the read is pure."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
@@ -9,9 +9,10 @@ import numpy as np
 from features.arrays import Ints
 from features.event import EventBatch
 from features.keys import Namespace
-from features.progress import Progress, decode_progress
-from features.rows import request_rows
+from features.lookup_request import LookupRequest, request_lookups
+from features.rows import RowRequest, request_rows
 from models.explain import contributions
+from stream.engine.heads import Heads, request_heads
 from stream.engine.overlay import Overlay
 from stream.engine.reads import GuardedReads
 from stream.engine.serving import Serving
@@ -19,7 +20,7 @@ from stream.pipeline.causes import Cause, Source
 from stream.pipeline.decide import Decisions, decide
 from stream.pipeline.decode import Decoded
 from stream.pipeline.encode import PredictionBatch, Reason
-from stream.pipeline.enrich import Coverage, Enriched, FreshnessPolicy, enrich, without_store
+from stream.pipeline.enrich import Coverage, Enriched, FreshnessPolicy, enrich, look_up, without_store
 from stream.pipeline.score import Scored, score
 
 
@@ -62,6 +63,11 @@ class BatchScorer:
         self._stage = stage
         self.errors: tuple[str, ...] = ()
         """What models raised in the last batch."""
+        self.reached: Mapping[int, int] | None = None
+        """By partition, up to where the store held the events of the last batch; None if it did not say."""
+        self._namespace: Namespace | None = None
+        self._previous: Namespace | None = None
+        """Where rows of the previous layout are, unless the store said that nothing is there."""
 
     def score(
         self, serving: Serving, decoded: Decoded, scored: Ints, topic: str, partitions: Partitions
@@ -70,7 +76,8 @@ class BatchScorer:
         events = decoded.events
         enriched = self._enrich(serving, events, topic, partitions)
         with self._stage("score"):
-            answers = score(serving.answerers, events, enriched.rows, scored, enriched.usable[scored])
+            usable = enriched.usable[scored]
+            answers = score(serving.answerers, events, enriched.rows, scored, usable, enriched.lookups)
         self.errors = answers.errors
         chosen = events if len(scored) == len(events) else events.take(scored)
         columns = serving.answerers.plan.columns(chosen, answers.matrix)
@@ -97,37 +104,63 @@ class BatchScorer:
         self._overlay.add(events)
 
     def _enrich(self, serving: Serving, events: EventBatch, topic: str, partitions: Partitions) -> Enriched:
-        definition, namespace = serving.definition, serving.namespace
-        if not definition.rows:
+        definition = serving.definition
+        self.reached = None
+        if not definition.rows and not definition.lookups:
             n = len(events)
             return Enriched({}, np.zeros(n, np.int64), np.ones(n, np.bool_), np.zeros(n))
-        request = request_rows(definition, events)
         with self._stage("read"):
-            heads = progress_keys(namespace, topic, partitions.count)
-            if partitions.labels_topic is not None:
-                heads += progress_keys(namespace, partitions.labels_topic, partitions.labels)[1:]
-            answer = self._reads.read([*heads, *request.store_keys])
+            answer = self._read(serving, events, topic, partitions)
         with self._stage("enrich"):
             if isinstance(answer, Cause):
                 enriched = without_store(events, answer)
             else:
-                known_progress = decode_all(answer[: len(heads)])
-                progress, labels = known_progress[: partitions.count], known_progress[partitions.count :]
+                progress, labels = answer.heads.progress
                 reached = {at: known.offset for at, known in enumerate(progress) if known is not None}
+                self.reached = reached
                 self._overlay.trim({p: offset for p, offset in reached.items() if p in partitions.owned})
                 truncated = frozenset(self._overlay.truncated(reached))
                 coverage = Coverage(progress, labels, partitions.owned, truncated, self._now_ms())
                 enriched = enrich(
                     definition,
                     events,
-                    request,
-                    answer[len(heads) :],
-                    self._overlay.entries(request),
+                    answer.request,
+                    answer.rows,
+                    self._overlay.entries(answer.request),
                     coverage,
                     self._policy.freshness,
                 )
+                lookups = answer.lookup_request
+                enriched = look_up(enriched, definition, events, lookups, answer.lookups, coverage.now_ms)
             self._overlay.add(events)
         return enriched
+
+    def _read(
+        self, serving: Serving, events: EventBatch, topic: str, partitions: Partitions
+    ) -> "_Answer | Cause":
+        """Everything a batch needs, in one round trip; in two where it turns out that rows of the previous
+        layout are needed as well.
+        """
+        definition, namespace = serving.definition, serving.namespace
+        if self._namespace != namespace:
+            self._namespace, self._previous = namespace, namespace.previous()
+        topics = [(topic, partitions.count if definition.rows else 0)]
+        topics.append((partitions.labels_topic or "", partitions.labels if partitions.labels_topic else 0))
+        while True:
+            heads = request_heads(namespace, topics, self._previous)
+            request = request_rows(definition, events, self._previous)
+            lookups = request_lookups(definition, events, request.indexes)
+            answer = self._reads.read([*heads.keys, *request.store_keys, *lookups.store_keys])
+            if isinstance(answer, Cause):
+                return answer
+            known = heads.decode(answer[: len(heads.keys)])
+            if known.has_predecessor and self._previous is None:
+                self._previous = namespace.previous()
+                continue
+            if not known.has_predecessor:
+                self._previous = None
+            begin, end = len(heads.keys), len(heads.keys) + len(request.store_keys)
+            return _Answer(known, request, answer[begin:end], lookups, answer[end:])
 
     def _reasons(
         self, serving: Serving, answers: Scored, decisions: Decisions
@@ -149,14 +182,12 @@ class BatchScorer:
         return reasons
 
 
-def progress_keys(namespace: Namespace, topic: str, partitions: int) -> list[bytes]:
-    """What says how complete rows are: the epoch, then the progress of each partition."""
-    return [namespace.epoch(), *(namespace.progress(topic, partition) for partition in range(partitions))]
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """What the store said to a batch."""
 
-
-def decode_all(answer: Sequence[bytes | None]) -> list[Progress | None]:
-    """The progress of each partition, from the values of `progress_keys`."""
-    epoch, *values = answer
-    if epoch is None:
-        return [None] * len(values)
-    return [decode_progress(value, epoch.decode()) for value in values]
+    heads: Heads
+    request: RowRequest
+    rows: Sequence[bytes | None]
+    lookup_request: LookupRequest
+    lookups: Sequence[bytes | None]

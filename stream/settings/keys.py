@@ -85,7 +85,7 @@ def is_secret(key: str) -> bool:
     name = key.removeprefix(f"{PROPERTIES}.")
     if name != key:
         return name in SECRET or bool(_SECRET_WORDS.search(name))
-    return key in ("redis.password", "redis.url")
+    return key in ("redis.password", "redis.sentinel_password", "redis.url")
 
 
 def path_of(key: str) -> tuple[str, ...]:

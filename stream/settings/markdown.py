@@ -78,7 +78,7 @@ def _lines() -> Iterator[str]:
 
 
 def _default(setting: Setting) -> str:
-    if setting.default is None or setting.key == PROPERTIES:
+    if setting.default in (None, ()) or setting.key == PROPERTIES:
         return ""
     value = setting.default
     if isinstance(value, SecretStr):

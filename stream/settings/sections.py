@@ -50,6 +50,10 @@ def _property(value: Any) -> Any:
     return str(value) if isinstance(value, int | float) else value
 
 
+def _files(value: Any) -> Any:
+    return [text.strip() for text in value.split(",") if text.strip()] if isinstance(value, str) else value
+
+
 def _unchangeable(properties: Mapping[str, SecretStr]) -> Mapping[str, SecretStr]:
     return MappingProxyType(dict(properties))
 
@@ -61,6 +65,7 @@ Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
 Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65_535)]
 Name = Annotated[str, Field(min_length=1)]
 TopicName = Annotated[str, AfterValidator(_topic)]
+Files = Annotated[tuple[Path, ...], BeforeValidator(_files)]
 Properties = Annotated[
     Mapping[str, Annotated[SecretStr, BeforeValidator(_property)]], AfterValidator(_unchangeable)
 ]
@@ -99,7 +104,8 @@ class Kafka(Section):
     group: Name | None = None
     """The consumer group of score workers; `<use case>.score` when not set."""
     materialize_group: Name | None = None
-    """The consumer group of materialize workers; `<use case>.materialize` when not set."""
+    """How the consumer groups of materialize workers begin; `<use case>.materialize` when not set. The first
+    twelve digits of the state fingerprint follow, so that every state reads the topics for itself."""
     start: Literal["earliest", "latest"] = "earliest"
     """Where a group begins that has never committed."""
     topics: Topics = Topics()
@@ -114,13 +120,23 @@ class Breaker(Section):
 
 class Redis(Section):
     url: SecretStr = SecretStr("redis://localhost:6379/0")
-    """`redis://[user[:password]@]host[:port][/db]`, `rediss://…` for TLS, or `unix:///path`."""
+    """One server: `redis://[user[:password]@]host[:port][/db]` or `unix:///path`. A cluster, by some of its
+    nodes: `redis+cluster://[user[:password]@]host:port,host:port`. Sentinels, and their name for the master:
+    `redis+sentinel://[user[:password]@]host:port,host:port/name[/db]`. With TLS: `rediss` for `redis`."""
     username: Name | None = None
-    """Goes before the URL's."""
+    """Goes before the URL's. A score worker's user needs `HELLO`, `CLIENT` and `MGET`, a materialize worker's
+    also `GET`, `SET`, `SETNX`, `APPEND`, `PEXPIRE`, `STRLEN`, `GETRANGE`, `EVAL`, `EVALSHA` and `INFO`; in a
+    cluster both need `GET`, `CLUSTER SLOTS` and `ASKING`, behind sentinels `ROLE`."""
     password: SecretStr | None = None
     """Goes before the URL's. Better in the environment than in a file or on a command line."""
+    sentinel_username: Name | None = None
+    """For the sentinels themselves, which have users of their own."""
+    sentinel_password: SecretStr | None = None
+    """For the sentinels themselves; none is sent when not set."""
     ca_file: Path | None = None
-    """PEM file of who may vouch for the server; the system's authorities when not set."""
+    """PEM file of who may vouch for the servers; the system's authorities when not set. A certificate must
+    name its server as `redis.url` does, or as the cluster or the sentinels do: by address, unless they are
+    told to announce host names."""
     cert_file: Path | None = None
     """PEM file with the client's certificate."""
     key_file: Path | None = None
@@ -128,7 +144,7 @@ class Redis(Section):
     deadline_ms: Count = 250
     """How long a score worker waits for the rows of a batch before it goes on without them."""
     connect_timeout_ms: Count = 1_000
-    """How long making a connection may take."""
+    """How long making a connection may take, to each server that is tried."""
     write_timeout_ms: Count = 5_000
     """How long a materialize worker waits for one write."""
     breaker: Breaker = Breaker()
@@ -151,8 +167,9 @@ class Commit(Section):
 class Freshness(Section):
     limit_ms: Count = 600_000
     """How far the rows may be behind an event before its prediction says so."""
-    heartbeat_ms: Count = 5_000
-    """How often a materialize worker says how far it is when nothing else makes it."""
+    heartbeat_ms: Count = 1_000
+    """How often a materialize worker says how far it is when nothing else makes it, and asks Redis what it
+    holds. For three of these a worker that died counts as alive."""
 
 
 class Overlay(Section):
@@ -188,6 +205,12 @@ class Materialize(Section):
     complete_since: Number | None = None
     """Event time (ms since the epoch, or the sequence number) from which on the store holds every event;
     the first event that is materialized when not set."""
+    history: Files = ()
+    """Parquet files with events (and labels) that Kafka has no more, in YAML as a list, else with commas: a
+    store that comes up empty is filled from them and from the topics."""
+    rewind_s: Whole = 10
+    """When Redis was started anew, or another node took over, so much time before is materialized again:
+    more than a node may lose of its last writes."""
 
 
 class Log(Section):

@@ -8,6 +8,7 @@ from confluent_kafka import KafkaException, Producer
 from pydantic import SecretStr
 
 from features.stores.redis_options import RedisOptions
+from features.stores.redis_url import RedisOptionsRefused
 from stream.settings.keys import PROPERTIES, is_secret
 from stream.settings.sections import Settings
 from stream.transport.kafka.properties import OWNED
@@ -75,16 +76,12 @@ def _redis(settings: Settings) -> Iterator[Doubt]:
         yield Doubt(
             ("redis.cert_file", "redis.key_file"), "a certificate needs its private key", "set redis.key_file"
         )
-    if redis.key_file is not None and redis.cert_file is None:
-        yield Doubt(
-            ("redis.key_file", "redis.cert_file"), "a key needs its certificate", "set redis.cert_file"
-        )
-        return
     try:
         options = redis_options(settings, read_timeout_ms=redis.deadline_ms)
-    except ValueError as error:
-        files = ("redis.ca_file", "redis.cert_file", "redis.key_file")
-        yield Doubt(("redis.url", *files), str(error), "see docs/settings.md")
+    except RedisOptionsRefused as refused:
+        others = ("redis.url", "redis.ca_file", "redis.cert_file", "redis.key_file")
+        for one in refused.problems:
+            yield Doubt((f"redis.{one.setting}", *others), one.cause, one.mend)
         return
     for path in options.unreadable_files():
         key = next(f"redis.{n}" for n in ("ca_file", "cert_file", "key_file") if getattr(redis, n) == path)
@@ -117,12 +114,14 @@ def refusal_of_librdkafka(name: str, value: str) -> str | None:
 def redis_options(
     settings: Settings, read_timeout_ms: int, *, reconnect_silently: bool = True
 ) -> RedisOptions:
-    """Raises ValueError, which quotes no secret, when the parts do not fit together."""
+    """Raises `RedisOptionsRefused`, which quotes no secret, when the parts do not fit together."""
     redis = settings.redis
     return RedisOptions(
         url=redis.url.get_secret_value(),
         username=redis.username,
         password=redis.password.get_secret_value() if redis.password else None,
+        sentinel_username=redis.sentinel_username,
+        sentinel_password=redis.sentinel_password.get_secret_value() if redis.sentinel_password else None,
         ca_file=redis.ca_file,
         cert_file=redis.cert_file,
         key_file=redis.key_file,

@@ -1,6 +1,7 @@
 """History straight into the online store: entries for events and labels, without going through Kafka."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
@@ -10,6 +11,7 @@ from features.history import History
 from features.keys import Namespace
 from features.rows import index_keys, own_entries
 from features.store import OnlineStore
+from stream.engine.history_loader import Piece
 
 CHUNK_BYTES = 4_000_000
 
@@ -33,26 +35,47 @@ def backfill(
     Safe to repeat: rows are sets, an entry that is already there counts once. `advance(done, total)` is
     told the entries written. Raises what the store raises.
     """
-    namespace = Namespace.of(definition)
-    parts = [(schema, *_entries(definition, schema, history)) for schema in definition.rows]
+    parts = _parts(definition, history)
     total = sum(len(entries) for _, entries, _ in parts)
     done = 0
+    for chunks, entries in _chunks(Namespace.of(definition), parts):
+        store.append(chunks, ttl_ms)
+        done += entries
+        advance(done, total)
+    return done
+
+
+def pieces(definition: Definition, history: History, done: int) -> Iterator[Piece]:
+    """A part of a history, ready to append; `done` rows of its files end with it."""
+    if not len(history):
+        return
+    times = history.events.times
+    for chunks, entries in _chunks(Namespace.of(definition), _parts(definition, history)):
+        yield Piece(chunks, entries, int(times.min()), int(times.max()), done)
+
+
+_Part: TypeAlias = tuple[RowSchema, Entries, list[str]]
+"""The entries of one schema, and the keys that number their rows."""
+
+
+def _parts(definition: Definition, history: History) -> list[_Part]:
+    return [(schema, *_entries(definition, schema, history)) for schema in definition.rows]
+
+
+def _chunks(namespace: Namespace, parts: Sequence[_Part]) -> Iterator[tuple[list[tuple[bytes, bytes]], int]]:
+    """What to append, about `CHUNK_BYTES` at a time, with the number of entries in it."""
     for schema, entries, keys in parts:
-        prefix = namespace.row_prefix(schema.entity, schema.kind)
+        prefix, size = namespace.row_prefix(schema.entity, schema.kind), entry_bytes(schema)
         chunks: list[tuple[bytes, bytes]] = []
         held = 0
         for number, data in _by_row(schema, entries):
             chunks.append((prefix + keys[number].encode(), data))
             held += len(data)
             if held >= CHUNK_BYTES:
-                store.append(chunks, ttl_ms)
-                done += held // entry_bytes(schema)
-                advance(done, total)
+                yield chunks, held // size
                 chunks, held = [], 0
-        store.append(chunks, ttl_ms)
-        done += held // entry_bytes(schema)
-        advance(done, total)
-    return done
+        if chunks:
+            yield chunks, held // size
 
 
 def _entries(definition: Definition, schema: RowSchema, history: History) -> tuple[Entries, list[str]]:

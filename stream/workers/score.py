@@ -7,12 +7,20 @@ from dataclasses import replace
 import structlog
 from prometheus_client import CollectorRegistry
 
-from features.definition.model import RowKind
 from features.stores.deadline import DeadlineReader
 from features.stores.redis import RedisStore
-from stream.config import Settings, groups_of, kafka_connection, load_usecase, redis_for_reads, topics_of
+from stream.config import (
+    Settings,
+    Topics,
+    groups_of,
+    kafka_connection,
+    load_usecase,
+    redis_for_reads,
+    topics_of,
+)
 from stream.engine.batch import BatchPolicy
 from stream.engine.breaker import BreakerPolicy
+from stream.engine.filled import RowsReader
 from stream.engine.loop import LoopPolicy, ScoreLoop
 from stream.engine.overlay import Overlay
 from stream.engine.ownership import Ownership
@@ -26,6 +34,7 @@ from stream.metrics import ScoreMetrics
 from stream.pipeline.enrich import FreshnessPolicy
 from stream.transport.endpoints import Source
 from stream.transport.kafka import KafkaSink, KafkaSource
+from stream.transport.kafka.topics import KafkaTopics
 from stream.workers.deployed import Deployed
 from stream.workers.runtime import SPARE_AFTER_MS, Vitals, monotonic_ms, now_ms, running
 
@@ -43,13 +52,15 @@ def run(settings: Settings) -> int:
     """
     configure(settings.log.level, settings.log.format)
     fallback = load_usecase(settings)
-    deployed = Deployed(settings, fallback)
+    connection, topics = kafka_connection(settings), topics_of(settings, fallback.name)
+    group = groups_of(settings, fallback.name).score
+    known_topics = KafkaTopics(connection, group)
+    rows = _rows(settings, topics, known_topics)
+    deployed = Deployed(settings, fallback, rows.lacking)
     serving = deployed.first()
-    topics = topics_of(settings, fallback.name)
     registry = CollectorRegistry()
     metrics = ScoreMetrics(registry, fallback.name)
     vitals = Vitals(settings.watchdog.stall_s * 1000)
-    connection = kafka_connection(settings)
     reads = _reads(settings, metrics)
     sink = KafkaSink(connection, waiting=_waiting(vitals))
     overlay = Overlay(serving.definition, settings.overlay.bytes_max)
@@ -57,18 +68,18 @@ def run(settings: Settings) -> int:
     publisher = Publisher(sink, OutputTopics(topics.predictions, topics.deadletters), metrics, now_ms)
     scorer = BatchScorer(reads, overlay, _scoring(settings), now_ms, metrics.stage)
     rejects = RejectLimit(settings.rejects.share_max, settings.rejects.window)
-    reads_labels = any(row.kind is RowKind.LABELS for row in serving.definition.rows)
-    policy = _looping(settings, vitals, topics.labels if reads_labels else None)
+    policy = _looping(settings, vitals, topics.labels)
     loop = ScoreLoop(publisher, scorer, ownership, rejects, metrics, policy, now_ms)
     loop.serve(serving)
     vitals.health = replace(vitals.health, loaded=True)
-    watcher = deployed.follow(settings.models, serving, loop, metrics) if settings.models else None
-    group = groups_of(settings, fallback.name).score
+    watcher = deployed.follow(settings.models, loop, metrics) if settings.models else None
     # Leaving the group may raise what stopped the worker once more; everything else is closed all the same.
     with (
         running(settings, registry, vitals) as stop,
         closing(reads),
         closing(sink),
+        closing(known_topics),
+        closing(rows),
         closing(KafkaSource(connection, topics.events, group, loop, settings.kafka.start)) as source,
     ):
         loop.attach(source)
@@ -152,13 +163,23 @@ def _reads(settings: Settings, metrics: ScoreMetrics) -> GuardedReads:
     )
 
 
+def _rows(settings: Settings, topics: Topics, known: KafkaTopics) -> RowsReader:
+    """Off the hot path, so it may wait longer, and connect in that time."""
+    options = redis_for_reads(settings)
+    deadline_ms = settings.redis.connect_timeout_ms + settings.redis.deadline_ms
+    reader = DeadlineReader(lambda: RedisStore.connect(options), deadline_ms)
+    return RowsReader(topics.events, topics.labels, known.partitions_of, reader, _freshness(settings), now_ms)
+
+
 def _scoring(settings: Settings) -> ScoringPolicy:
-    heartbeat_ms = settings.freshness.heartbeat_ms
-    freshness = FreshnessPolicy(settings.freshness.limit_ms, HEARTBEATS_MISSED * heartbeat_ms)
-    return ScoringPolicy(freshness, settings.reasons.top)
+    return ScoringPolicy(_freshness(settings), settings.reasons.top)
 
 
-def _looping(settings: Settings, vitals: Vitals, labels_topic: str | None) -> LoopPolicy:
+def _freshness(settings: Settings) -> FreshnessPolicy:
+    return FreshnessPolicy(settings.freshness.limit_ms, HEARTBEATS_MISSED * settings.freshness.heartbeat_ms)
+
+
+def _looping(settings: Settings, vitals: Vitals, labels_topic: str) -> LoopPolicy:
     events_max = settings.batch.events_max
     return LoopPolicy(
         batch=BatchPolicy(min(BATCH_EVENTS_MIN, events_max), events_max),

@@ -1,9 +1,13 @@
-"""The stores that the contract is checked on: in memory, the bundled Redis, and a real one if any."""
+"""The stores that the contract is checked on: in memory, the bundled Redis, a real one, and a cluster."""
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from threading import Barrier
+from typing import Any, TypeVar
 
 import pytest
 import redis
@@ -13,6 +17,11 @@ from features.stores.memory import MemoryStore
 from features.stores.redis import RedisOptions, RedisStore
 from stream.demo.redis_server import EmbeddedRedis, RedisServerError, find_server
 from tests.stream.engine.stores import StoreServer
+from tools.redis_cluster import RedisCluster
+
+EVERY_BYTE = bytes(range(256))
+DAY_MS = 86_400_000
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,29 @@ class Clock:
         self.now_ms += 5
 
 
+def fresh_key(name: str = "key") -> bytes:
+    return f"rr:test:{uuid.uuid4().hex}:{name}".encode()
+
+
+def lives_for(subject: Subject, key: bytes, ttl_ms: int) -> bool:
+    """Whether that was asked for just now: a sixteenth more is allowed, and time has passed since."""
+    left = subject.ttl_ms(key)
+    return left is not None and ttl_ms - 60_000 < left <= ttl_ms * 17 / 16
+
+
+def at_once(subject: Subject, calls: list[Callable[[OnlineStore], Result]]) -> list[Result]:
+    """Each call in a thread and on a connection of its own, all let go together."""
+    barrier = Barrier(len(calls))
+
+    def run(call: Callable[[OnlineStore], Result]) -> Result:
+        store = subject.another()
+        barrier.wait()
+        return call(store)
+
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return list(pool.map(run, calls))
+
+
 @pytest.fixture(scope="session")
 def bundled_redis_url() -> Iterator[str]:
     """The server that the demo brings along."""
@@ -58,6 +90,7 @@ def bundled_redis_url() -> Iterator[str]:
         "restartable memory",
         pytest.param("bundled_redis_url", marks=pytest.mark.redis),
         pytest.param("redis_url", marks=pytest.mark.redis),
+        pytest.param("redis_cluster", marks=pytest.mark.redis),
     ]
 )
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
@@ -65,8 +98,13 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
         yield _in_memory()
     elif request.param == "restartable memory":
         yield _in_restartable_memory()
+    elif request.param == "redis_cluster":
+        cluster: RedisCluster = request.getfixturevalue(request.param)
+        yield from _in_redis(cluster.url, lambda key: cluster.ask_owner("PTTL", key))
     else:
-        yield from _in_redis(request.getfixturevalue(request.param))
+        url: str = request.getfixturevalue(request.param)
+        with redis.Redis.from_url(url) as onlooker:
+            yield from _in_redis(url, onlooker.pttl)
 
 
 def _in_memory() -> Subject:
@@ -92,19 +130,17 @@ def _in_restartable_memory() -> Subject:
     return Subject(server.connect(), server.connect, ttl_ms, clock.tick)
 
 
-def _in_redis(url: str) -> Iterator[Subject]:
+def _in_redis(url: str, pttl: Callable[[bytes], Any]) -> Iterator[Subject]:
     opened: list[OnlineStore] = []
 
     def another() -> OnlineStore:
         opened.append(RedisStore.connect(RedisOptions(url)))
         return opened[-1]
 
-    with redis.Redis.from_url(url) as onlooker:
+    def ttl_ms(key: bytes) -> int | None:
+        left = int(pttl(key))
+        return None if left == -1 else left
 
-        def ttl_ms(key: bytes) -> int | None:
-            left = int(onlooker.pttl(key))
-            return None if left == -1 else left
-
-        yield Subject(another(), another, ttl_ms, lambda: time.sleep(0.005))
+    yield Subject(another(), another, ttl_ms, lambda: time.sleep(0.005))
     for store in opened:
         store.close()

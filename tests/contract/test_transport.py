@@ -226,6 +226,29 @@ def test_a_rewound_source_reads_again_and_passes_over_what_is_not_its_own(
     source.close()
 
 
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_source_may_be_rewound_as_soon_as_it_has_partitions(
+    cluster: Cluster, filled: str, paused: bool
+) -> None:
+    group = f"{filled}.g"
+    first = cluster.source(filled, group, Recorder())
+    first.commit(next_offsets(read(first, len(VALUES))))
+    first.close()
+    listener = Recorder()
+    second = cluster.source(filled, group, listener)
+    poll_until([second], lambda: len(listener.held) == PARTITIONS)
+    if paused:
+        second.pause()
+    second.rewind(dict.fromkeys(range(PARTITIONS), 1))
+    assert {p: lag.position for p, lag in second.lag().items()} == dict.fromkeys(range(PARTITIONS), 1)
+    if paused:
+        assert len(second.poll(1000, 100)) == 0
+        second.resume()
+    assert {r.value for r in read(second, len(VALUES) - PARTITIONS)} <= set(VALUES)
+    assert {p: lag.records for p, lag in second.lag().items()} == dict.fromkeys(range(PARTITIONS), 0)
+    second.close()
+
+
 def test_a_poll_returns_at_most_as_many_as_asked_for(cluster: Cluster, filled: str) -> None:
     source = cluster.source(filled, f"{filled}.g", Recorder())
     sizes: list[int] = []

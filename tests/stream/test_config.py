@@ -19,6 +19,7 @@ from stream.config import (
     topics_of,
 )
 from stream.errors import ConfigurationError, SettingProblem
+from tests.stream.definitions import clock, sequence
 
 Write = Callable[[str, str], Path]
 
@@ -136,7 +137,7 @@ def test_a_setting_like_no_other_is_answered_with_those_there_are() -> None:
         ("kafka.topics.events", "..", "'..' cannot name a topic"),
         ("kafka", "x", "a value stands for a section"),
         ("kafka.properties", "x", "a value stands for a section"),
-        ("redis.url", "http://x", "the Redis URL must begin with redis://, rediss:// or unix://"),
+        ("redis.url", "redis://h/first", "its database must be a number"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused(key: str, text: str, cause: str) -> None:
@@ -215,7 +216,14 @@ def test_topics_and_groups_carry_the_use_case_unless_named() -> None:
     assert topics_of(settings, "fraud") == Topics(
         "fraud.events", "outcomes", "fraud.predictions", "fraud.deadletters"
     )
-    assert groups_of(settings, "fraud") == Groups("scorers", "fraud.materialize", "fraud.materialize.labels")
+    assert groups_of(settings, "fraud") == Groups("scorers", "fraud.materialize")
+
+
+def test_every_state_is_materialized_by_groups_of_its_own() -> None:
+    groups = groups_of(load_settings(None, {}, {"kafka.materialize_group": "rows"}), "fraud")
+    assert groups.events_of(clock()) == f"rows.{clock().fingerprints.state[:12]}"
+    assert groups.labels_of(clock()) == f"rows.{clock().fingerprints.state[:12]}.labels"
+    assert groups.events_of(sequence()) != groups.events_of(clock())
 
 
 def test_two_topics_that_turn_out_to_be_one_are_refused() -> None:
@@ -240,6 +248,7 @@ def test_two_groups_that_turn_out_to_be_one_are_refused() -> None:
         ({"redis.write_timeout_ms": "3000", "watchdog.stall_s": "3"}, "redis.write_timeout_ms"),
         ({"redis.cert_file": __file__, "redis.url": "rediss://h"}, "redis.cert_file"),
         ({"redis.key_file": __file__, "redis.url": "rediss://h"}, "redis.key_file"),
+        ({"redis.sentinel_password": "p", "redis.url": "redis+cluster://h"}, "redis.sentinel_password"),
         ({"redis.ca_file": __file__, "redis.url": "redis://h"}, "redis.url"),
         ({"redis.ca_file": "/none.pem", "redis.url": "rediss://h"}, "redis.ca_file"),
     ],

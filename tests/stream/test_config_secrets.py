@@ -44,6 +44,9 @@ def test_a_secret_from_the_environment_is_masked_and_its_place_shown() -> None:
     [
         {"redis.url": f"redis://user:{HUNTER}@[h/0"},
         {"redis.url": f"http://user:{HUNTER}@h"},
+        {"redis.url": f"redis+cluster://user:{HUNTER}@h:x,i"},
+        {"redis.url": f"redis+sentinel://user:{HUNTER}@h:1"},
+        {"redis.sentinel_password": HUNTER},
         {"redis.pasword": HUNTER},
         {"kafka.properties.sasl.passwort": HUNTER},
         {"kafka.properties.sasl.jaas.config": HUNTER},

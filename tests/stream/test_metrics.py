@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Histogram
 
-from features.progress import ALWAYS, NEVER, Progress
+from features.progress import ALWAYS, NEVER
+from stream.engine.completeness import NOTHING_YET
 from stream.histogram import BatchedHistogram
-from stream.metrics import Described, MaterializeMetrics, ScoreMetrics
+from stream.metrics import Described, Materialized, MaterializeMetrics, ScoreMetrics
 from stream.metrics_page import LABELS, page
 from stream.pipeline.causes import Cause, Source
 from tests.stream.engine.bench import bench
@@ -186,32 +187,67 @@ def test_lag_of_a_partition_that_left_is_not_told_any_more(registry: CollectorRe
 
 
 def test_progress_is_told_by_topic_and_partition_while_they_are_in_hand(registry: CollectorRegistry) -> None:
-    metrics = MaterializeMetrics(registry, "visits")
+    metrics = MaterializeMetrics(registry, "visits").of_state("s")
 
-    def at(offset: int, event_time: int) -> Progress:
-        return Progress(
-            epoch="e",
-            offset=offset,
-            log_end=9,
-            event_time=event_time,
-            complete_since=ALWAYS,
-            written_at=0,
+    def at(offset: int, event_time: int, arrived: int | None = None) -> Materialized:
+        return Materialized(
+            offset=offset, log_end=9, event_time=event_time, arrived=arrived, complete_since=ALWAYS
         )
 
-    metrics.progress("events", {0: at(4, 100), 1: at(9, NEVER)})
-    metrics.progress("labels", {0: at(1, NEVER)})
+    metrics.progress("events", {0: at(4, 100, 7_000), 1: at(9, NEVER, 3_000)}, 10_000)
+    metrics.progress("labels", {0: at(1, NEVER)}, 10_000)
     assert series(registry, "riverrun_materialized_offset") == {
-        ("0", "events"): 4,
-        ("1", "events"): 9,
-        ("0", "labels"): 1,
+        ("0", "s", "events"): 4,
+        ("1", "s", "events"): 9,
+        ("0", "s", "labels"): 1,
     }
-    assert series(registry, "riverrun_materialized_event_time") == {("0", "events"): 100}
-    metrics.progress("events", {1: at(9, 200)})
+    assert series(registry, "riverrun_materialized_event_time") == {("0", "s", "events"): 100}
+    assert series(registry, "riverrun_materialized_arrival_seconds") == {
+        ("0", "s", "events"): 7,
+        ("1", "s", "events"): 3,
+    }
+    assert series(registry, "riverrun_materialize_backlog_seconds") == {
+        ("0", "s", "events"): 3,
+        ("1", "s", "events"): 0,
+    }
+    metrics.progress("events", {1: at(9, 200)}, 10_000)
     assert series(registry, "riverrun_materialize_backlog_records") == {
-        ("1", "events"): 0,
-        ("0", "labels"): 8,
+        ("1", "s", "events"): 0,
+        ("0", "s", "labels"): 8,
     }
-    assert series(registry, "riverrun_materialized_event_time") == {("1", "events"): 200}
+    assert series(registry, "riverrun_materialized_event_time") == {("1", "s", "events"): 200}
+    assert series(registry, "riverrun_materialize_backlog_seconds") == {}
+
+
+def test_where_the_past_begins_is_told_only_where_it_does(registry: CollectorRegistry) -> None:
+    metrics = MaterializeMetrics(registry, "visits").of_state("s")
+    past = {0: ALWAYS, 1: 123, 2: NOTHING_YET}
+    metrics.progress("events", {p: Materialized(0, 0, NEVER, None, since) for p, since in past.items()}, 0)
+    assert series(registry, "riverrun_materialized_complete_since") == {("1", "s", "events"): 123}
+
+
+def test_progress_is_told_of_each_state_until_it_is_dropped(registry: CollectorRegistry) -> None:
+    metrics = MaterializeMetrics(registry, "visits")
+    old, new = metrics.of_state("old"), metrics.of_state("new")
+    old.progress("events", {0: Materialized(9, 9, 5, 0, 3)}, 0)
+    new.progress("events", {0: Materialized(4, 9, 2, 0, 3)}, 0)
+    assert series(registry, "riverrun_materialized_offset") == {
+        ("0", "old", "events"): 9,
+        ("0", "new", "events"): 4,
+    }
+    old.progress("events", {}, 0)
+    assert series(registry, "riverrun_materialized_offset") == {("0", "new", "events"): 4}
+    assert series(registry, "riverrun_materialize_backlog_records") == {("0", "new", "events"): 5}
+
+
+def test_the_versions_that_wait_for_rows_are_told_while_they_do(registry: CollectorRegistry) -> None:
+    metrics = ScoreMetrics(registry, "visits")
+    metrics.waits({"v2": 17})
+    assert series(registry, "riverrun_waiting_for_rows") == {("v2",): 1}
+    assert series(registry, "riverrun_waiting_for_rows_records") == {("v2",): 17}
+    metrics.waits({})
+    assert series(registry, "riverrun_waiting_for_rows") == {}
+    assert series(registry, "riverrun_waiting_for_rows_records") == {}
 
 
 def test_counters_without_labels_stand_at_zero_from_the_start(registry: CollectorRegistry) -> None:

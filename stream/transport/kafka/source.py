@@ -38,6 +38,7 @@ class KafkaSource:
         self._positions: dict[int, int] = {}
         self._ends: dict[int, int] = {}  # the log's end when the partition came
         self._end_seen: dict[int, int] = {}  # where the fetcher last ran out of records
+        self._seeking: dict[int, int] = {}  # where to read on from, as soon as the fetcher lets us say so
         self._paused = self._closed = self._revoking = False
         self._reachable = True
         self._partition_count = 0
@@ -66,6 +67,7 @@ class KafkaSource:
         return self._partition_count
 
     def poll(self, events_max: int, wait_ms: int) -> RecordBatch:
+        self._seek()
         messages = self._consumer.consume(events_max, wait_ms / 1000)
         if self._failure is not None:
             raise self._failure
@@ -74,14 +76,13 @@ class KafkaSource:
         if any([m.error() is not None for m in messages]):  # noqa: C419  # a list is twice as fast here
             messages = [m for m in messages if self._is_record(m)]
         partitions: list[int] = [m.partition() for m in messages]  # type: ignore[misc]  # a record has one
-        if not self._positions.keys() >= set(partitions):
+        if strays := set(partitions) - (self._positions.keys() - self._seeking.keys()):
             # One may have left in the very call that fetched from it.
-            messages = [m for m in messages if m.partition() in self._positions]
-            partitions = [p for p in partitions if p in self._positions]
+            messages = [m for m in messages if m.partition() not in strays]
+            partitions = [p for p in partitions if p not in strays]
         offsets: list[int] = [m.offset() for m in messages]  # type: ignore[misc]  # a record has one
         for partition, offset in dict(zip(partitions, offsets, strict=True)).items():  # the last of each
             self._positions[partition] = offset + 1
-
         return RecordBatch(
             topic=self._topic,
             partitions=np.array(partitions, np.int64),
@@ -119,11 +120,10 @@ class KafkaSource:
         self._consumer.resume(self._here(self._positions))
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
-        for partition, offset in offsets.items():
-            if partition in self._positions:
-                self._consumer.seek(TopicPartition(self._topic, partition, offset))
-                self._positions[partition] = offset
-                self._end_seen.pop(partition, None)
+        mine = {p: offset for p, offset in offsets.items() if p in self._positions}
+        self._positions |= mine
+        self._seeking |= mine
+        self._seek()
 
     def lag(self) -> Mapping[int, PartitionLag]:
         lags = {}
@@ -134,6 +134,17 @@ class KafkaSource:
             end = end_seen if at_end else max(self._ends.get(partition, position), high, position)
             lags[partition] = PartitionLag(max(position, end_seen), end)
         return lags
+
+    def _seek(self) -> None:
+        """A partition that came a moment ago is not being fetched yet: the next poll tries it again."""
+        for where in self._here(self._seeking):
+            self._end_seen.pop(where.partition, None)
+            try:
+                self._consumer.seek(where)
+                del self._seeking[where.partition]
+            except KafkaException as raised:
+                if raised.args[0].code() != KafkaError._STATE:
+                    raise
 
     def _high(self, partition: int) -> int:
         """The log's end as the fetcher last heard it; negative before it did."""
@@ -193,13 +204,11 @@ class KafkaSource:
 
     def _forget(self, partitions: set[int]) -> None:
         for partition in partitions:
-            self._positions.pop(partition, None)
-            self._ends.pop(partition, None)
-            self._end_seen.pop(partition, None)
+            for known in (self._positions, self._ends, self._end_seen, self._seeking):
+                known.pop(partition, None)
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN:
-            self._reachable = False
+        self._reachable = self._reachable and error.code() != KafkaError._ALL_BROKERS_DOWN
         self._note(error, f"Kafka ({self._group})")
 
     # ------------------------------------------------------------------------------------------------ offsets
@@ -246,7 +255,8 @@ class KafkaSource:
             return True
         partition, offset = message.partition(), message.offset()
         if error.code() == KafkaError._PARTITION_EOF:
-            if partition is not None and offset is not None and partition in self._positions:
+            here = self._positions.keys() - self._seeking.keys()
+            if partition is not None and offset is not None and partition in here:
                 self._end_seen[partition] = offset
             return False
         if error.code() == KafkaError._AUTO_OFFSET_RESET and partition is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -15,9 +15,11 @@ from features.progress import ALWAYS, Progress, decode_progress
 from features.stores.deadline import DeadlineReader
 from stream.engine.batch import BatchPolicy
 from stream.engine.breaker import BreakerPolicy
-from stream.engine.entries import Batch, event_batches, label_batches
+from stream.engine.compaction_plan import growth_of
+from stream.engine.compactor import Compactor
+from stream.engine.entries import event_batches, label_batches
 from stream.engine.loop import LoopPolicy, ScoreLoop
-from stream.engine.materializer import MaterializePolicy, Materializer, Surroundings
+from stream.engine.materializer import Materializer
 from stream.engine.overlay import Overlay
 from stream.engine.ownership import Ownership
 from stream.engine.publisher import OutputTopics, Publisher
@@ -25,13 +27,14 @@ from stream.engine.reads import GuardedReads
 from stream.engine.rejects import RejectLimit
 from stream.engine.scoring import BatchScorer, ScoringPolicy
 from stream.engine.serving import Loaded, Serving, build_serving
+from stream.engine.stored import Stored, StoredState
+from stream.engine.surroundings import MaterializePolicy, Surroundings
 from stream.metrics import MaterializeMetrics, ScoreMetrics
 from stream.pipeline.enrich import FreshnessPolicy
-from stream.records import RecordBatch
 from stream.transport.memory import MemoryBroker, MemorySink, MemorySource, StoredRecord
 from tests.stream.engine.contents import EVENTS, Rows, entries_by_row, log_batch
 from tests.stream.engine.stores import StoreServer
-from tests.stream.engine.workers import START_MS, Clock, Materializing, Scoring
+from tests.stream.engine.workers import NO_COMPACTING, START_MS, Clock, Compacting, Materializing, Scoring
 from tests.stream.visits import TEXT, Visit
 
 OUTPUT = "output: {features: all}\n"
@@ -47,6 +50,8 @@ LABELLED = parse_definition(
 )
 """With a window that reads labels."""
 HOUR_MS = 3_600_000
+HEARTBEAT_MS = 5_000
+REWIND_MS = 10_000
 REVOKE_FLUSH_MS = 1_000
 LABELS = "visits.labels"
 OUTPUTS = OutputTopics("visits.predictions", "visits.deadletters")
@@ -120,10 +125,14 @@ class Bench:
         group: str = "visits.materialize",
         topic: str = EVENTS,
         complete_since: int | None = ALWAYS,
+        has_history: bool = False,
+        compacting: Compacting = NO_COMPACTING,
         on_sleep: Callable[[], None] = lambda: None,
     ) -> Materializing:
-        metrics = MaterializeMetrics(CollectorRegistry(), self.definition.name)
-        to_batch: Callable[[RecordBatch], Batch] = (
+        registry = CollectorRegistry()
+        metrics = MaterializeMetrics(registry, self.definition.name)
+        kind = RowKind.EVENTS if topic == EVENTS else RowKind.LABELS
+        to_batch = (
             event_batches(self.definition, HOUR_MS)
             if topic == EVENTS
             else label_batches(self.definition, HOUR_MS, metrics)
@@ -137,15 +146,24 @@ class Bench:
             self.epochs += 1
             return f"epoch-{self.epochs}"
 
-        store = self.store.connect()
+        store, notices = self.store.connect(), list[str]()
         policy = MaterializePolicy(
-            ttl_ms=None, complete_since=complete_since, heartbeat_ms=5_000, by_the_clock=True
+            ttl_ms=None,
+            heartbeat_ms=HEARTBEAT_MS,
+            grace=self.definition.grace,
+            complete_since=complete_since,
+            by_the_clock=True,
+            rewind_ms=REWIND_MS,
+            has_history=has_history,
         )
-        around = Surroundings(self.clock, sleep_s, new_epoch)
-        worker = Materializer(self.namespace, store, to_batch, metrics, policy, around)
+        around = Surroundings(self.clock, sleep_s, new_epoch, lambda event, **_: notices.append(event))
+        schemas = [replace(row, exact=compacting.exact) for row in self.definition.rows if row.kind is kind]
+        growths = growth_of(self.namespace, schemas)
+        compactor = Compactor(store, growths, compacting.compact, metrics, None, compacting.row_grace)
+        worker = Materializer(self.namespace, store, to_batch, compactor, metrics, policy, around)
         source = MemorySource(self.broker, topic, group, worker)
         worker.attach(source)
-        return Materializing(worker, source, store)
+        return Materializing(worker, source, store, registry, metrics, notices)
 
     def scorer(
         self,
@@ -170,14 +188,13 @@ class Bench:
         ownership = Ownership(EVENTS, self.namespace, reads, overlay)
         policy = ScoringPolicy(FreshnessPolicy(limit=10_000, heartbeat_ms=15_000), reasons_top=2)
         waited: list[int] = []
-        reads_labels = any(row.kind is RowKind.LABELS for row in self.definition.rows)
         looping = LoopPolicy(
             batch=batch,
             wait_ms=0,
             in_flight_max=in_flight_max,
             commit_interval_ms=0,
             revoke_flush_ms=REVOKE_FLUSH_MS,
-            labels_topic=LABELS if reads_labels else None,
+            labels_topic=LABELS,
             waiting=lambda: waited.append(publisher.in_flight),
         )
         publisher = Publisher(sink, OUTPUTS, metrics, self.clock)
@@ -233,11 +250,19 @@ class Bench:
         )
         return None if epoch is None else decode_progress(value, epoch.decode())
 
-    def materialized(self, partition: int = 0) -> int:
-        """The offset up to which the store says it holds the events."""
+    def progress_of(self, partition: int = 0) -> Progress:
+        """What the store says, where it says something."""
         progress = self.progress(partition)
         assert progress is not None
-        return progress.offset
+        return progress
+
+    def state(self) -> Stored:
+        """What stands beside the rows."""
+        return StoredState(self.namespace, self.store.connect(), self.clock, lambda: "?", None).read("", ())
+
+    def materialized(self, partition: int = 0) -> int:
+        """The offset up to which the store says it holds the events."""
+        return self.progress_of(partition).offset
 
     def rows(self, kind: RowKind = RowKind.EVENTS) -> Rows:
         """Every row the store holds, as sets of entries."""

@@ -22,8 +22,9 @@ def entries_by_row(definition: Definition, namespace: Namespace, server: StoreSe
     for schema in (row for row in definition.rows if row.kind is kind):
         prefix = namespace.row_prefix(schema.entity, kind)
         for name in [n for n in server.store._values if n.startswith(prefix)]:
-            entries, corrupt = decode_rows(schema, server.store.read([name]))
-            assert not corrupt.any()
+            held = decode_rows(schema, server.store.read([name]))
+            assert not held.corrupt.any()
+            entries = held.entries
             columns = (entries.times, entries.ids, entries.marks, entries.values)
             lists = [column.tolist() for column in columns]
             rows[schema.entity, name[len(prefix) :].decode()] = {

@@ -31,7 +31,7 @@ def test_progress_is_written_after_the_rows_it_speaks_of(one: Bench) -> None:
     worker = one.materializer()
     worker.worker.step(0, 0)
     worker.store.fail_advance = True
-    worker.worker.step(4, 0)
+    worker.take(4)
     assert one.rows() == one.wanted_rows()
     assert one.materialized() == 0
     assert one.committed(GROUP) == {0: 0}
@@ -52,6 +52,71 @@ def test_a_worker_that_died_before_it_committed_repeats_and_counts_nothing_twice
     second.settle()
     assert one.rows() == one.wanted_rows()
     assert one.materialized() == 8
+
+
+def test_the_next_batch_is_decoded_while_one_is_appended_and_nothing_waits_longer_than_that(
+    one: Bench,
+) -> None:
+    one.produce_some(7)
+    worker = one.materializer()
+    worker.worker.step(0, 0)
+    assert [worker.worker.step(3, 0) for _ in range(3)] == [0, 3, 4]
+    assert one.committed(GROUP) == {0: 7}
+    one.produce_some(1)
+    assert worker.worker.step(3, 0) == 1, "a batch that is not full has no other behind it"
+
+
+def test_a_heartbeat_waits_for_what_is_on_its_way(one: Bench) -> None:
+    one.produce_some(9)
+    worker = one.materializer()
+    worker.worker.step(0, 0)
+    worker.worker.step(3, 0)
+    one.clock.ms += 5_000
+    assert worker.worker.step(3, 0) == 6
+    progress = one.progress()
+    assert progress is not None
+    assert (progress.offset, progress.written_at) == (6, one.clock.ms)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_is_on_its_way_when_a_partition_goes_is_finished_first(two: Bench, fails: bool) -> None:
+    two.produce_some(4)
+    two.produce_some(4, 1)
+    first = two.materializer()
+    first.worker.step(0, 0)
+    first.worker.step(8, 0)
+    if fails:
+        two.store.refusals = 1
+    second = two.materializer()
+    first.worker.step(0, 0)
+    assert first.worker.assigned_partitions == {0}
+    assert [two.materialized(p) for p in (0, 1)] == ([4, 0] if fails else [4, 4])
+    second.settle()
+    first.settle()
+    assert two.rows() == two.wanted_rows()
+    assert two.committed(GROUP) == {0: 4, 1: 4}
+
+
+def test_what_is_on_its_way_when_the_source_is_closed_is_finished_and_committed(one: Bench) -> None:
+    one.produce_some(4)
+    worker = one.materializer()
+    worker.worker.step(0, 0)
+    worker.worker.step(4, 0)
+    worker.source.close()
+    assert one.materialized() == 4
+    assert one.committed(GROUP) == {0: 4}
+
+
+def test_a_refused_commit_is_made_up_for_with_the_next_one(one: Bench) -> None:
+    one.produce_some(4)
+    worker = one.materializer()
+    worker.worker.step(0, 0)
+    one.broker.rebalancing = True
+    worker.take(4)
+    assert (one.materialized(), one.committed(GROUP)) == (4, {0: 0})
+    one.broker.rebalancing = False
+    worker.worker.step(1, 0)
+    assert one.committed(GROUP) == {0: 4}
 
 
 def test_two_workers_that_both_think_they_own_a_partition_give_the_same_rows(one: Bench) -> None:
@@ -84,18 +149,18 @@ def test_without_progress_it_starts_at_the_logs_start_and_is_rebuilding_until_wh
     one.produce_some(9)
     one.broker.group(EVENTS, GROUP).committed[0] = 6
     worker = one.materializer()
-    worker.worker.step(3, 0)
+    worker.take(3)
     progress = one.progress()
     assert progress is not None
     assert (progress.offset, progress.rebuilding) == (3, True)
     assert one.committed(GROUP) == {0: 6}, "a commit here would forget how far the rebuild must come"
     one.broker.expel(worker.source)
     again = one.materializer()
-    again.worker.step(2, 0)
+    again.take(2)
     progress = one.progress()
     assert progress is not None
     assert (progress.offset, progress.rebuilding) == (5, True)
-    again.worker.step(1, 0)
+    again.take(1)
     progress = one.progress()
     assert progress is not None
     assert (progress.offset, progress.rebuilding) == (6, False)
@@ -105,7 +170,7 @@ def test_without_progress_it_starts_at_the_logs_start_and_is_rebuilding_until_wh
 
 def test_a_new_group_on_an_empty_store_has_nothing_to_rebuild(one: Bench) -> None:
     one.produce_some(3)
-    one.materializer().worker.step(1, 0)
+    one.materializer().take(1)
     progress = one.progress()
     assert progress is not None
     assert not progress.rebuilding
@@ -115,7 +180,6 @@ def test_it_goes_on_from_the_smaller_of_progress_and_commit(one: Bench) -> None:
     one.produce_some(8)
     first = one.materializer()
     first.settle()
-    saved = one.store.writes
     one.broker.expel(first.source)
     one.broker.group(EVENTS, GROUP).committed[0] = 5
     second = one.materializer()
@@ -123,7 +187,6 @@ def test_it_goes_on_from_the_smaller_of_progress_and_commit(one: Bench) -> None:
     assert second.source.lag()[0].position == 5
     one.broker.expel(second.source)
     one.broker.group(EVENTS, GROUP).committed[0] = 8
-    one.store.restart(saved)
     third = one.materializer()
     third.worker.step(0, 0)
     assert third.source.lag()[0].position == 8

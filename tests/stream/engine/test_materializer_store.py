@@ -4,8 +4,10 @@ import pytest
 
 from features.definition.model import RowKind
 from stream.errors import Fatal
-from tests.stream.engine.bench import LABELLED, LABELS, Bench, bench
-from tests.stream.engine.workers import START_MS
+from tests.stream.engine.bench import HEARTBEAT_MS, LABELLED, LABELS, REWIND_MS, Bench, bench
+from tests.stream.engine.contents import EVENTS
+from tests.stream.engine.stores import NODES, node_of
+from tests.stream.engine.workers import START_MS, Materializing
 
 
 def test_while_the_store_fails_nothing_is_fetched_and_the_group_still_sees_the_worker(two: Bench) -> None:
@@ -52,6 +54,23 @@ def test_a_store_that_comes_back_older_gets_everything_again(two: Bench) -> None
     worker.settle()
     assert two.rows() == two.wanted_rows()
     assert [two.materialized(p) for p in (0, 1)] == [6, 5]
+
+
+def test_a_store_that_does_not_say_that_it_was_started_anew_is_known_by_its_older_progress(
+    one: Bench,
+) -> None:
+    one.produce_some(5)
+    worker = one.materializer()
+    worker.take(2)
+    saved, life = one.store.writes, one.store.life
+    worker.settle()
+    one.store.restart(saved)
+    one.store.life = life
+    one.clock.ms += 5_000
+    worker.worker.step(0, 0)
+    worker.settle()
+    assert one.rows() == one.wanted_rows()
+    assert one.materialized() == 5
 
 
 def test_an_idle_worker_notices_the_older_state_with_its_next_heartbeat(one: Bench) -> None:
@@ -118,7 +137,7 @@ def test_a_batch_that_waits_for_the_store_says_nothing_of_a_partition_that_left_
 
 
 @pytest.mark.parametrize("noticed_by", ["a record", "a heartbeat"])
-def test_a_store_that_lost_its_state_stops_the_worker_and_the_next_fills_it_anew(
+def test_a_store_that_lost_its_state_is_filled_anew_and_says_so_until_then(
     one: Bench, noticed_by: str
 ) -> None:
     one.produce_some(5)
@@ -128,24 +147,36 @@ def test_a_store_that_lost_its_state_stops_the_worker_and_the_next_fills_it_anew
     if noticed_by == "a record":
         one.produce_some(1)
     else:
-        one.clock.ms += 5_000
-    with pytest.raises(Fatal, match=r"lost its state.*start it again and it fills the rows anew"):
-        worker.settle()
-    one.broker.expel(worker.source)
-    one.materializer().settle()
+        one.clock.ms += HEARTBEAT_MS
+    worker.worker.step(1, 0)  # the connection breaks
+    worker.worker.step(1, 0)
+    progress = one.progress()
+    assert progress is not None
+    assert (progress.epoch, progress.offset, progress.rebuilding) == ("epoch-2", 0, True)
+    worker.take(4)
+    assert one.progress_of().rebuilding
+    worker.settle()
+    assert not one.progress_of().rebuilding
     assert one.rows() == one.wanted_rows()
+    assert worker.notices == ["rebuilding"]
+    assert worker.value("riverrun_rebuilds_total", cause="lost") == 1
 
 
-def test_partitions_of_two_lives_of_a_store_are_never_held_at_once(two: Bench) -> None:
+def test_every_worker_begins_anew_in_the_epoch_that_one_of_them_found(two: Bench) -> None:
     two.produce_some(3)
+    two.produce_some(3, 1)
     first, second = two.materializer(), two.materializer()
     first.settle()
     second.settle()
     first.settle()
     two.store.restart(0)
     two.broker.expel(second.source)
-    with pytest.raises(Fatal, match="lost its state"):
-        first.worker.step(1, 0)
+    first.worker.step(1, 0)  # it gets partition 1 of the new epoch, and has partition 0 of the old one
+    first.worker.step(1, 0)
+    assert [two.progress_of(p).epoch for p in (0, 1)] == ["epoch-2"] * 2
+    first.settle()
+    second.settle()
+    assert two.rows() == two.wanted_rows()
 
 
 def test_a_store_that_stays_away_stops_a_worker_that_cannot_know_where_to_start(one: Bench) -> None:
@@ -164,6 +195,122 @@ def test_a_store_that_refuses_for_good_stops_the_worker(one: Bench, from_the_sta
     one.store.rejects = True
     with pytest.raises(Fatal, match=r"refuses.*NOPERM.*mend redis"):
         worker.worker.step(1, 0)
+
+
+# ------------------------------------------------------------------------------- another life of the store
+
+
+def test_what_a_fail_over_may_have_lost_is_appended_again_and_until_then_it_counts_as_rebuilding(
+    one: Bench,
+) -> None:
+    worker = one.materializer()
+    produce_for(one, worker, 40)
+    rows = one.rows()
+    for node in range(NODES):
+        one.store.fail_over(node, lost_ms=REWIND_MS)
+    assert one.rows() != rows
+    one.clock.ms += HEARTBEAT_MS
+    worker.worker.step(0, 0)  # the connection breaks
+    worker.worker.step(0, 0)
+    assert one.progress_of().rebuilding
+    worker.settle()
+    assert one.rows() == rows == one.wanted_rows()
+    progress = one.progress_of()
+    assert (progress.offset, progress.rebuilding, progress.life) == (40, False, f"life {NODES}")
+    assert worker.source.lag()[0].position == 40
+    assert set(worker.notices) == {"store_restarted"}
+
+
+def test_a_fail_over_behind_a_proxy_is_noticed_with_the_next_heartbeat(one: Bench) -> None:
+    worker = one.materializer()
+    produce_for(one, worker, 40)
+    for node in range(NODES):
+        one.store.fail_over(node, lost_ms=REWIND_MS, breaks=False)
+    one.clock.ms += HEARTBEAT_MS
+    worker.worker.step(0, 0)
+    worker.settle()
+    assert one.rows() == one.wanted_rows()
+
+
+def test_no_more_is_appended_again_than_may_be_lost(one: Bench) -> None:
+    worker = one.materializer()
+    produce_for(one, worker, 200)
+    one.store.fail_over(0, lost_ms=0, breaks=False)
+    one.clock.ms += HEARTBEAT_MS
+    worker.worker.step(0, 0)
+    position = worker.source.lag()[0].position
+    slack = (REWIND_MS + 2 * HEARTBEAT_MS) // 1_000
+    assert 200 - slack <= position <= 200 - REWIND_MS // 1_000
+
+
+def test_a_worker_that_takes_over_after_a_fail_over_goes_back_as_far_as_the_one_before_would_have(
+    one: Bench,
+) -> None:
+    first = one.materializer()
+    produce_for(one, first, 40)
+    one.broker.expel(first.source)
+    for node in range(NODES):
+        one.store.fail_over(node, lost_ms=REWIND_MS)
+    second = one.materializer()
+    second.worker.step(0, 0)
+    assert one.progress_of().rebuilding
+    one.broker.expel(second.source)  # it dies before it is through
+    third = one.materializer()
+    third.settle()
+    assert one.rows() == one.wanted_rows()
+    assert not one.progress_of().rebuilding
+
+
+def test_who_takes_a_partition_over_knows_no_better_what_a_fail_over_may_lose(one: Bench) -> None:
+    first = one.materializer()
+    produce_for(one, first, 40)
+    one.broker.expel(first.source)
+    second = one.materializer()
+    second.settle()
+    told = node_of(one.namespace.progress(EVENTS, 0))
+    for node in {*range(NODES)} - {told}:
+        one.store.fail_over(node, lost_ms=REWIND_MS, breaks=False)
+    assert one.rows() != one.wanted_rows()
+    one.clock.ms += HEARTBEAT_MS
+    second.worker.step(0, 0)
+    second.settle()
+    assert one.rows() == one.wanted_rows()
+
+
+@pytest.mark.parametrize("node", range(NODES))
+def test_a_node_that_comes_back_empty_has_all_rows_filled_anew_wherever_the_epoch_is(
+    one: Bench, node: int
+) -> None:
+    worker = one.materializer()
+    produce_for(one, worker, 40)
+    one.store.fail_over(node, lost_ms=None, breaks=False)
+    one.clock.ms += HEARTBEAT_MS
+    worker.worker.step(0, 0)
+    assert one.progress_of().rebuilding
+    worker.settle()
+    assert one.rows() == one.wanted_rows()
+    assert one.progress_of().epoch != "epoch-1"
+
+
+def test_keys_that_vanish_as_they_are_written_are_no_state_to_build_on(one: Bench) -> None:
+    witness = one.namespace.witnesses()[5]
+    worker = one.materializer()
+
+    def evict() -> None:
+        one.store.store._values.pop(witness, None)
+        one.store.before_try[one.store.tries + 1] = evict
+
+    evict()
+    with pytest.raises(Fatal, match="noeviction"):
+        worker.worker.step(0, 0)
+
+
+def produce_for(made: Bench, worker: Materializing, seconds: int) -> None:
+    """A visit a second, of nine persons by turns, each materialized at once."""
+    for n in range(seconds):
+        made.clock.ms += 1_000
+        made.produce((made.clock.ms, f"p{n % 9}", "front", 1.0))
+        worker.settle()
 
 
 def test_a_restart_of_the_store_is_noticed_by_labels_and_by_events() -> None:

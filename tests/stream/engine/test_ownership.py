@@ -11,7 +11,7 @@ from stream.engine.overlay import Overlay
 from stream.engine.ownership import Ownership
 from stream.records import RecordBatch
 from stream.transport.endpoints import PartitionLag
-from tests.stream.engine.bench import Bench, bench
+from tests.stream.engine.bench import LABELLED, Bench, bench
 from tests.stream.engine.contents import EVENTS
 from tests.stream.engine.workers import Scoring
 
@@ -63,8 +63,48 @@ def test_what_nobody_knows_to_be_materialized_may_be_missing_until_it_is(
 ) -> None:
     materialized(made, {0: 5})
     assert worker.ownership.took({0: 9, 2: 7}) == {0: 5, 2: 7}
-    assert worker.overlay.truncated({2: 6}) == {2}
-    assert worker.overlay.truncated({2: 7}) == set()
+    assert worker.overlay.truncated({0: 5, 2: 6}) == {2}
+    assert worker.overlay.truncated({0: 5, 2: 7}) == set()
+
+
+def test_what_the_store_held_when_asked_and_lost_since_may_be_missing(made: Bench, worker: Scoring) -> None:
+    materialized(made, {0: 5})
+    worker.ownership.took({0: 9})
+    assert worker.overlay.truncated({0: 5}) == set()
+    assert worker.overlay.truncated({0: 4}) == {0}
+
+
+def test_progress_that_could_not_be_read_is_learned_once_of_partitions_still_in_hand(
+    made: Bench, worker: Scoring
+) -> None:
+    made.store.refusals = 1
+    assert worker.ownership.took({0: 9, 1: 9, 2: 9, 3: 9}) == dict.fromkeys(range(4), 9)
+    assert worker.overlay.truncated(dict.fromkeys(range(4), 8)) == {0, 1, 2, 3}
+    worker.ownership.gave({1})
+    reached, positions = {0: 5, 1: 5, 3: 50}, {0: 12, 2: 12, 3: 12}
+    needed = worker.ownership.needs_progress
+    assert worker.ownership.learned(reached, positions) == {0: 5}
+    assert (needed, worker.ownership.needs_progress) == (True, False)
+    assert worker.overlay.truncated({0: 5, 2: 8, 3: 50}) == {2}, "of 2 nobody knows anything"
+    answered = worker.ownership.to_score(records([(0, 11), (0, 12), (3, 11), (3, 12), (2, 9)]))
+    assert answered.tolist() == [False, True, False, True, True]
+    assert worker.ownership.learned(reached, positions) == {}
+
+
+def test_rows_of_another_definition_are_read_from_their_own_progress(made: Bench, worker: Scoring) -> None:
+    materialized(made, {0: 9, 1: 9})
+    worker.ownership.took({0: 9, 1: 9})
+    with bench(LABELLED, 4) as other:
+        other.store = made.store
+        materialized(other, {0: 3, 1: 20})
+    assert worker.ownership.moves_to(LABELLED, {0: 12, 1: 7}) == {0: 3}
+    assert worker.ownership.namespace == other.namespace
+    assert worker.ownership.to_score(records([(0, 11), (0, 12), (1, 8), (1, 9)])).tolist() == [
+        False,
+        True,
+        False,
+        True,
+    ]
 
 
 def test_only_so_much_is_read_again_and_the_rest_may_be_missing(

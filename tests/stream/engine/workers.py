@@ -4,12 +4,14 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
+from features.definition.model import RowSchema
+from stream.engine.compactor import Compact
 from stream.engine.loop import ScoreLoop
 from stream.engine.materializer import Materializer
 from stream.engine.overlay import Overlay
 from stream.engine.ownership import Ownership
 from stream.engine.reads import GuardedReads
-from stream.metrics import ScoreMetrics
+from stream.metrics import MaterializeMetrics, ScoreMetrics
 from stream.transport.memory import MemorySink, MemorySource
 from tests.stream.engine.stores import Connection
 
@@ -27,6 +29,22 @@ class Clock:
         return self.ms
 
 
+@dataclass(frozen=True)
+class Compacting:
+    """How a materializer under test compacts."""
+
+    compact: Compact
+    exact: int
+    row_grace: int | None = None
+
+
+def _keep(_schema: RowSchema, _row: bytes, _watermark: int) -> None:
+    """Nothing is gained."""
+
+
+NO_COMPACTING = Compacting(_keep, 256)
+
+
 @dataclass
 class Materializing:
     """A materialize worker's one half."""
@@ -34,6 +52,23 @@ class Materializing:
     worker: Materializer
     source: MemorySource
     store: Connection
+    registry: CollectorRegistry
+    metrics: MaterializeMetrics
+    notices: list[str]
+    """What it said, in its order."""
+
+    def take(self, records: int) -> None:
+        """Poll so many records, or what there is of them, and see them through."""
+        self.worker.step(records, 0)
+        self.worker.step(0, 0)
+
+    def awaits(self) -> bool:
+        """Whether files are to be loaded."""
+        return self.worker.awaits_history
+
+    def value(self, name: str, **labels: str) -> float:
+        """A metric's value; 0 where there is none."""
+        return self.registry.get_sample_value(name, {"use_case": "visits", **labels}) or 0.0
 
     def settle(self, records_max: int = 1_000) -> None:
         """Step until nothing is left to do."""
