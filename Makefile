@@ -9,7 +9,7 @@ ARGS ?=
 BIN := .venv/bin
 DEPENDENCIES := .venv/.dependencies-installed
 STAMP := .venv/.riverrun-installed
-TREES := features models stream tests tools examples
+TREES := features models stream tests tools examples benchmarks
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## show this list
 	@echo 'riverrun: events in from Kafka, predictions out.'
 	@echo
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo '  ARGS="..." is passed on:  make demo ARGS="--break redis"   make test ARGS="-k window"'
 
@@ -45,6 +45,22 @@ demo: $(STAMP) ## watch events become predictions, with Kafka and Redis embedded
 .PHONY: test
 test: $(STAMP) ## run the tests with branch coverage; says what was skipped and why
 	@$(BIN)/python -m pytest --cov --cov-branch --cov-report=term $(ARGS)
+
+.PHONY: parity
+parity: $(STAMP) ## every published transaction, offline and served, against the published features and pandas
+	@RIVERRUN_REQUIRE=kafka,redis,data $(BIN)/python -m pytest -m parity $(ARGS)
+
+.PHONY: chaos
+chaos: $(STAMP) ## fifty kill -9 of materializers, zombies and doubled records (RIVERRUN_TEST_SEED repeats a run)
+	@RIVERRUN_REQUIRE=kafka,redis RIVERRUN_TEST_KILLS=50 RIVERRUN_TEST_SEED=$${RIVERRUN_TEST_SEED:-$$(date +%s)} \
+		$(BIN)/python -m pytest tests/chaos $(ARGS)
+
+.PHONY: bench-features
+bench-features: $(STAMP) ## what features cost, each benchmark one JSON object (wants a quiet machine)
+	@$(BIN)/python -m benchmarks.evaluate
+	@$(BIN)/python -m benchmarks.materialize
+	@$(BIN)/python -m benchmarks.rebuild
+	@$(BIN)/python -m benchmarks.offline
 
 .PHONY: lint
 lint: $(STAMP) ## style, format and the directions of imports

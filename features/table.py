@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from features.arrays import Bools, Floats, Ints
-from features.definition.model import Definition, Field
+from features.definition.model import Definition, Field, TimeUnit
 from features.timestamps import INVALID, PATTERN, TIME_END_MS, iso8601_times, local_times, numeric_times
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class TableReader:
 
     definition: Definition
     table: "pa.Table"
+    first_row: int = 0
+    """The number in its file of the table's first row."""
 
     def declared(self, field: Field) -> "Chunked":
         """A field's column as the field's type; no timestamp."""
@@ -63,6 +65,21 @@ class TableReader:
         types: dict[str, pa.DataType] = {"int64": pa.int64(), "float64": pa.float64()}
         return self._cast(field.name, column, types.get(field.type, pa.bool_()))
 
+    def keys(self, field: Field) -> "Chunked":
+        """A field's column as texts, each distinct integer of it written once."""
+        import pyarrow as pa  # noqa: PLC0415  as above
+
+        column = self.table.column(field.name)
+        if field.type != "string" or not pa.types.is_integer(column.type):
+            return self.declared(field).cast(pa.string())
+        chunks: list[Any] = column.dictionary_encode().chunks
+        texts: Any = [
+            pa.DictionaryArray.from_arrays(c.indices, c.dictionary.cast(pa.string())) for c in chunks
+        ]
+        kind: Any = pa.dictionary(pa.int32(), pa.string())
+        encoded: Chunked = pa.chunked_array(texts, kind)
+        return encoded
+
     def texts(self, name: str) -> list[str | None]:
         """A column of names."""
         return strings(self._text(name))
@@ -77,13 +94,16 @@ class TableReader:
         """A column of event times, in the time unit; only those at `where`, if given."""
         return self._sequence(name, where) if self.definition.time.is_sequence else self.clock(name, where)
 
-    def clock(self, name: str, where: Bools | None = None) -> Times:
-        """A column of timestamps as ms since the epoch. What is not even written as one is an error."""
+    def clock(self, name: str, where: Bools | None = None, unit: TimeUnit | None = None) -> Times:
+        """A column of timestamps as ms since the epoch. What is not even written as one is an error.
+
+        unit: that of numbers, if it is not the definition's.
+        """
         import pyarrow as pa  # noqa: PLC0415  as above
 
         column = self._present(name, where)
-        missing = _are_null(column)
-        unit, timezone = self.definition.time.unit or "iso8601", self.definition.timezone
+        missing = are_null(column)
+        unit, timezone = unit or self.definition.time.unit or "iso8601", self.definition.timezone
         if pa.types.is_null(column.type):
             times = np.zeros(len(column), np.int64)
         elif pa.types.is_timestamp(column.type):
@@ -95,7 +115,9 @@ class TableReader:
             times = numeric_times(numbers.to_pylist(), unit)
         else:
             raise ColumnError(f"column {name} is {column.type}: an ISO 8601 time is a timestamp or a text")
-        return Times(np.where(missing, 0, times), missing, ~missing & (times == INVALID))
+        if missing.any():
+            times = np.where(missing, 0, times)
+        return Times(times, missing, times == INVALID)
 
     def refuse(self, name: str, bad: Bools, cause: str) -> None:
         """`ColumnError` for the first of `bad`, if there is one."""
@@ -111,7 +133,7 @@ class TableReader:
 
         column = self._cast(name, self._present(name, where), pa.int64())
         numbers = _integers(column)
-        return Times(numbers, _are_null(column), (numbers > SEQUENCE_MAX) | (numbers < -SEQUENCE_MAX))
+        return Times(numbers, are_null(column), (numbers > SEQUENCE_MAX) | (numbers < -SEQUENCE_MAX))
 
     def _written(self, name: str, texts: list[str | None], timezone: str) -> Ints:
         times = iso8601_times([text or "" for text in texts], timezone)
@@ -160,7 +182,7 @@ class TableReader:
 
     def _error(self, name: str, row: int, cause: str) -> ColumnError:
         value = "personal" if self.is_personal(name) else repr(self.table.column(name)[row].as_py())
-        return ColumnError(f"column {name}: row {row} ({value}) {cause}")
+        return ColumnError(f"column {name}: row {self.first_row + row} ({value}) {cause}")
 
 
 def strings(column: "Chunked") -> list[str | None]:
@@ -175,17 +197,17 @@ def floats(column: "Chunked") -> Floats:
     """NaN is null."""
     import pyarrow as pa  # noqa: PLC0415  as above
 
-    return np.array(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
+    return np.asarray(column.cast(pa.float64(), safe=False).to_numpy(), dtype=np.float64)
 
 
 def _integers(column: "Chunked") -> Ints:
     """Exact; 0 is null."""
     if column.null_count:  # numpy would have them as floats, which are not exact
         return np.array([0 if value is None else value for value in column.to_pylist()], dtype=np.int64)
-    return np.array(column.to_numpy(), dtype=np.int64)
+    return np.asarray(column.to_numpy(), dtype=np.int64)
 
 
-def _are_null(column: "Chunked") -> Bools:
+def are_null(column: "Chunked") -> Bools:
     return ~np.asarray(column.is_valid().to_numpy(), np.bool_)
 
 

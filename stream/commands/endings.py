@@ -9,6 +9,7 @@ from stream.errors import ExitCode
 EXITS: Mapping[str, ExitCode] = {
     "features.definition.problems.DefinitionError": ExitCode.CONFIGURATION,
     "features.history.HistoryError": ExitCode.CONFIGURATION,
+    "features.lookup_table.LookupTableError": ExitCode.CONFIGURATION,
     "features.store.StoreRejected": ExitCode.FATAL,
     "features.store.StoreUnavailable": ExitCode.FATAL,
     "models.bundle.BundleRefused": ExitCode.CONFIGURATION,

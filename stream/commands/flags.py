@@ -30,6 +30,12 @@ KafkaProperties: TypeAlias = Annotated[
 HttpPort: TypeAlias = Annotated[
     str | None, typer.Option("--http-port", metavar="N", help="Health and metrics; 0 takes any free port.")
 ]
+LookupFiles: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--lookups", metavar="ENTITY=FILE", help="What was looked up, and when it was written, parquet."
+    ),
+]
 Sets: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Any other setting; may be given many times."),

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.columns import ID_BYTES_MAX, KEY_BYTES_MAX
 from features.definition import parse_definition
 from features.definition.model import Definition
 from features.event import hash_ids
 from features.golden import golden_inputs, golden_matrix
-from features.history import ID_BYTES_MAX, KEY_BYTES_MAX, HistoryError, history_from_table
+from features.history import HistoryError, history_from_table
 from features.offline import point_in_time_matrix
 from features.table import SEQUENCE_MAX
 from stream.pipeline import validate
@@ -31,6 +32,9 @@ FIELDS = """
     open: {type: bool, missing: allow}
     amount: {type: float64, min: 0, max: 10, out_of_range: clip, missing: allow}
     weight: {type: float64, min: 0, max: 10, out_of_range: reject, missing: reject}
+    tip: {type: float64, min: 0, max: 10, out_of_range: reject, missing: {default: 2.5}}
+    gift: {type: bool, missing: {default: true}}
+    note: {type: string, missing: {default: none}}
 """
 
 
@@ -60,11 +64,12 @@ TEXTS = sales("{field: at, unit: iso8601}")
 STEPS = sales("{sequence: at, per: shop}", "int64", "5")
 SALE: dict[str, Any] = {
     "shop": "a", "number": 1, "at": NOW, "seen": NOW, "till": 10_000_000_000, "open": True,
-    "amount": 1.0, "weight": 1.0,
+    "amount": 1.0, "weight": 1.0, "tip": 1.0, "gift": False, "note": "a",
 }  # fmt: skip
 TYPES: dict[str, pa.DataType] = {
     "shop": pa.string(), "number": pa.int64(), "till": pa.int64(), "open": pa.bool_(),
-    "amount": pa.float64(), "weight": pa.float64(),
+    "amount": pa.float64(), "weight": pa.float64(), "tip": pa.float64(), "gift": pa.bool_(),
+    "note": pa.string(),
 }  # fmt: skip
 
 
@@ -109,6 +114,9 @@ _ROW: dict[str, st.SearchStrategy[Any]] = {
     "open": st.sampled_from([None, True, False]),
     "amount": _NUMBERS,
     "weight": _NUMBERS,
+    "tip": _NUMBERS,
+    "gift": st.sampled_from([None, True, False]),
+    "note": st.sampled_from([None, "", "b"]),
 }
 _HELD = st.fixed_dictionaries(
     {},
@@ -158,6 +166,15 @@ def test_texts_and_arrow_timestamps_are_the_times_they_are_live(texts: list[str]
     file = table([{**row, "at": m, "seen": m} for row, m in zip(rows, moments, strict=True)],
                  at=pa.timestamp("us", zone), seen=pa.timestamp("us", zone))  # fmt: skip
     assert_live(TEXTS, rows, file)
+
+
+def test_a_default_stands_in_for_what_is_missing() -> None:
+    rows = [{**SALE, "number": 1, "tip": None, "gift": None, "note": None}, {**SALE, "number": 2}]
+    columns = history_from_table(CLOCK, table(rows)).events.columns
+    assert columns["tip"].tolist() == [2.5, 1]
+    assert columns["gift"].tolist() == [1, 0]
+    assert columns["note"].tolist() == ["none", "a"]
+    assert_live(CLOCK, rows, table(rows))
 
 
 def test_nan_is_null_and_infinity_no_number() -> None:
