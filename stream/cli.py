@@ -11,18 +11,21 @@ from typing import Annotated, Literal
 import typer
 
 from models.threads import prepare_lightgbm, use_one_thread
+from stream.commands import features
 from stream.commands.endings import ending_in_words
 from stream.commands.flags import (
     ConfigFile,
     HttpPort,
     KafkaProperties,
     KafkaServers,
+    LookupFiles,
     ModelsFolder,
     RedisUrl,
     Sets,
     UseCaseFile,
     settings_from,
 )
+from stream.commands.materialize import materialize
 
 app = typer.Typer(
     name="riverrun",
@@ -34,6 +37,7 @@ app = typer.Typer(
 )
 topics_app = typer.Typer(help="The topics of a use case.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(topics_app, name="topics")
+app.add_typer(features.app, name="features")
 
 UseCaseArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="The use case file.", exists=True, dir_okay=False)
@@ -69,33 +73,7 @@ def score(
     raise typer.Exit(worker.run(settings))
 
 
-@app.command()
-def materialize(
-    *,
-    config: ConfigFile = None,
-    usecase: UseCaseFile = None,
-    models: ModelsFolder = None,
-    kafka: KafkaServers = None,
-    redis: RedisUrl = None,
-    kafka_properties: KafkaProperties = None,
-    http_port: HttpPort = None,
-    sets: Sets = None,
-) -> None:
-    """Bring events and labels into the online store, until told to stop."""
-    prepare_lightgbm()  # a deployed bundle brings the definition
-    settings = settings_from(
-        config,
-        sets,
-        usecase=usecase,
-        models=models,
-        kafka=kafka,
-        redis=redis,
-        kafka_properties=kafka_properties,
-        http_port=http_port,
-    )
-    from stream.workers import materialize as worker
-
-    raise typer.Exit(worker.run(settings))
+app.command()(materialize)
 
 
 @app.command()
@@ -116,12 +94,14 @@ def train(
     ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same model.")] = 0,
     deploy: Annotated[bool, typer.Option("--deploy", help="Make it the champion.")] = False,
+    lookups: LookupFiles = None,
 ) -> None:
     """Train a bundle from labelled history and measure it on what was held out."""
     prepare_lightgbm()
     from stream.workers.train import TrainRequest, run
 
-    raise typer.Exit(run(TrainRequest(usecase, tuple(data), start, end, models, version, seed, deploy)))
+    past = tuple(lookups or ())
+    raise typer.Exit(run(TrainRequest(usecase, tuple(data), start, end, models, version, seed, deploy, past)))
 
 
 @app.command()

@@ -66,6 +66,8 @@ def _event_field(field: Field, definition: Definition, required: bool) -> JsonSc
         else:
             verb = "clipped" if field.out_of_range == "clip" else "marked as a degradation"
             notes.append(f"Outside {_range(field)} it is {verb}.")
+    if field.default is not None:
+        schema["default"] = bool(field.default) if field.type == "bool" else field.default
     if notes:
         schema["description"] = " ".join(notes)
     return schema if required else nullable(schema)

@@ -80,7 +80,7 @@ def topology_of(prepared: Prepared, servers: Servers, directory: Path) -> Topolo
             servers.own_kafka.create_topic(topic)
     # Only windows over labels make the materializer read them.
     has_labels = any(row.kind is RowKind.LABELS for row in definition.rows)
-    label_groups = (f"{groups.materialize}.labels",) if has_labels else ()
+    label_groups = (groups.labels_of(definition),) if has_labels else ()
     return Topology(
         config=config,
         flags=flags,
@@ -89,7 +89,7 @@ def topology_of(prepared: Prepared, servers: Servers, directory: Path) -> Topolo
         events=topics.events,
         predictions=topics.predictions,
         dead_letters=topics.deadletters,
-        event_lane=Lane.of(topics.events, PARTITIONS, (groups.score, groups.materialize)),
+        event_lane=Lane.of(topics.events, PARTITIONS, (groups.score, groups.events_of(definition))),
         label_lane=Lane.of(topics.labels, PARTITIONS, label_groups),
     )
 

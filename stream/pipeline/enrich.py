@@ -1,7 +1,7 @@
 """From events and what the store answered to rows, with every reason why they may be incomplete."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from features.arrays import Bools, Floats, Ints
 from features.codec import Entries
 from features.definition.model import Definition, RowKind, RowSchema
 from features.event import EventBatch, position_partitions
+from features.lookup_request import LookupRequest, assemble_lookups
 from features.progress import ALWAYS, NEVER, Progress
 from features.rows import RowId, RowRequest, Rows, assemble_rows
 from stream.pipeline.causes import Cause
@@ -51,6 +52,8 @@ class Enriched:
     """Shape (n,): whether a model may answer; else the rules do."""
     freshness: Floats
     """Shape (n,): how far the rows lag, in the time unit; NaN where that is unknown."""
+    lookups: Mapping[str, Floats] = field(default_factory=dict)
+    """Shape (n,) by the name of a lookup feature; empty where the store gave no answer."""
 
 
 def enrich(
@@ -85,6 +88,23 @@ def enrich(
             rows[row_id] = _without(rows[row_id], index[found.stale])
         causes |= _unfilled(definition, schema, rows[schema.entity, schema.kind], coverage)
     return Enriched(rows, causes, usable, np.where(np.isinf(freshness), np.nan, freshness))
+
+
+def look_up(
+    enriched: Enriched,
+    definition: Definition,
+    events: EventBatch,
+    request: LookupRequest,
+    stored: Sequence[bytes | None],
+    now_ms: int,
+) -> Enriched:
+    """Add what the store answers to `request.store_keys`. Where events have no clock, values age by ours."""
+    times = np.full(len(events), now_ms) if definition.time.is_sequence else events.times
+    found = assemble_lookups(request, stored, times)
+    causes = enriched.causes | np.where(found.keyless, int(Cause.KEY_MISSING), 0)
+    causes |= np.where(found.missing, int(Cause.LOOKUP_MISSING), 0)
+    causes |= np.where(found.unreadable, int(Cause.LOOKUP_UNREADABLE), 0)
+    return replace(enriched, causes=causes, lookups=found.columns)
 
 
 def without_store(events: EventBatch, cause: Cause) -> Enriched:
@@ -125,7 +145,7 @@ def _judge(
     for at, one in zip(judged, whole, strict=True):
         seen = schema.kind is RowKind.EVENTS and at in coverage.owned and at not in coverage.truncated
         if not seen:
-            lag = np.maximum(lag, _lag(definition, one, times, coverage.now_ms, policy))
+            lag = np.maximum(lag, lag_of(definition, one, times, coverage.now_ms, policy))
     windows = [w for w in definition.windows if (w.entity, w.kind) == (schema.entity, schema.kind)]
     # What a window with a delay leaves out anyway may lag; a label becomes visible at any time.
     spared = min(w.delay for w in windows) if schema.kind is RowKind.EVENTS else 0
@@ -141,7 +161,7 @@ def _judge(
     return _Judgement(causes, True, lag, stale)
 
 
-def _lag(
+def lag_of(
     definition: Definition, progress: Progress, times: Ints, now_ms: int, policy: FreshnessPolicy
 ) -> Floats:
     """How much of a partition the rows lack for events at `times`; 0 where nothing is known to."""
@@ -164,7 +184,7 @@ def _without(rows: Rows, index: Ints) -> Rows:
         return rows
     of_event = rows.of_event.copy()
     of_event[index] = -1
-    return Rows(rows.entries, of_event, rows.own)
+    return replace(rows, of_event=of_event)
 
 
 def _unfilled(definition: Definition, schema: RowSchema, rows: Rows, coverage: Coverage) -> Ints | int:

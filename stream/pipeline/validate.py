@@ -103,13 +103,15 @@ def check_record_key(verdicts: Verdicts, keys: Sequence[bytes | None]) -> None:
 
 
 def check_field(verdicts: Verdicts, field: Field, column: Column) -> Column:
-    """Apply a field's policies; returns the column, clipped where the field says so."""
+    """Apply a field's policies; returns the column, with defaults and clipped where the field says so."""
     if field.missing != "allow":
         missing = np.isnan(column) if column.dtype == np.float64 else are_missing(column.tolist())
         if field.missing == "reject":
             check_present(verdicts, field.name, missing)
         else:
             verdicts.stamp(missing, Cause.FIELD_MISSING)
+        if field.default is not None:
+            column = np.where(missing, field.default, column)
     if field.minimum is None and field.maximum is None:
         return column
     return _check_range(verdicts, field, column)

@@ -1,21 +1,21 @@
 """The train worker: labelled history from parquet files to a bundle, and into force when asked."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from rich.console import Console
 
 from features.definition import load_definition
 from features.definition.model import Definition
-from features.history import HistoryError, history_from_table
+from features.history import history_from_table
 from models.deployment import deploy
 from models.training.run import TrainingError, TrainOptions
 from models.training.train import TrainResult, train_bundle
 from stream.errors import ExitCode
+from stream.workers.lookups import read_lookups
+from stream.workers.tables import read_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +33,15 @@ class TrainRequest:
     version: str | None
     seed: int
     deploy: bool
+    lookups: tuple[str, ...] = ()
+    """Files of lookups, as `stream.workers.lookups.read_lookups` takes them."""
 
 
 def run(request: TrainRequest) -> int:
     """Train, and say what came of it.
 
-    Raises `DefinitionError`, `HistoryError`, `TrainingError`, `BundleRefused`, `DeploymentError`, OSError.
+    Raises `DefinitionError`, `HistoryError`, `LookupTableError`, `ConfigurationError`, `TrainingError`,
+    `BundleRefused`, `DeploymentError`, OSError.
     """
     console = Console(highlight=False)
     definition = load_definition(request.usecase)
@@ -46,7 +49,8 @@ def run(request: TrainRequest) -> int:
     if start >= end:
         raise TrainingError(f"--to {request.end} is not after --from {request.start}", "It is left out")
     with console.status("reading history"):
-        history = history_from_table(definition, read_tables(request.data))
+        lookups = read_lookups(definition, request.lookups)
+        history = replace(history_from_table(definition, read_tables(request.data)), lookups=lookups)
     console.print(f"history: {len(history):,} events")
     with console.status("training") as status:
         result = train_bundle(
@@ -59,7 +63,10 @@ def run(request: TrainRequest) -> int:
             options=TrainOptions(
                 version=request.version,
                 seed=request.seed,
-                lineage={"files": [path.name for path in request.data]},
+                lineage={
+                    "files": [path.name for path in request.data],
+                    "lookups": [Path(text.partition("=")[2]).name for text in request.lookups],
+                },
             ),
             progress=lambda what, done, total: status.update(f"training: {what} {done}/{total}"),
         )
@@ -69,24 +76,6 @@ def run(request: TrainRequest) -> int:
         previous = deploy(request.models, result.version).previous
         console.print(f"champion: {result.version}, after {previous or 'none'}")
     return ExitCode.OK
-
-
-def read_tables(paths: tuple[Path, ...]) -> pa.Table:
-    """The files as one table. Raises `HistoryError` for what cannot be read, or has other columns."""
-    tables: list[pa.Table] = []
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                tables.append(pq.read_table(file))
-        except pa.ArrowInvalid as error:
-            raise HistoryError(f"{path} is not a parquet file: {error}") from None
-        except OSError as error:
-            raise HistoryError(f"{path} cannot be read: {error.strerror}") from None
-    try:
-        return pa.concat_tables(tables, promote_options="permissive")
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        names = ", ".join(str(path) for path in paths)
-        raise HistoryError(f"{names} do not hold the same columns: {error}") from None
 
 
 def parse_moment(definition: Definition, text: str) -> int:

@@ -1,28 +1,27 @@
 """An upstream service that never pauses: it keeps producing while workers come, go and die."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
 from tests.integration.processes import SOON_S, await_that
 from tests.integration.records import Position
-from tests.integration.usecase import Visit, some_visits
+from tests.integration.usecase import Visit
 
 _AT_ONCE = 10
 _PAUSE_S = 0.01
-_VISITS_MAX = 20_000
 
 
 class Flow(threading.Thread):
-    """Sends visits in the order of their times until the `with` block ends."""
+    """Sends visits in their order until the `with` block ends, or there are no more."""
 
-    def __init__(self, send: Callable[[list[Visit]], list[Position]], start_ms: int) -> None:
+    def __init__(self, send: Callable[[Sequence[Visit]], list[Position]], visits: Sequence[Visit]) -> None:
         super().__init__(name="flow", daemon=True)
         self.visits: list[Visit] = []
         """Those that were sent."""
         self.positions: list[Position] = []
-        self._all = some_visits(_VISITS_MAX, start_ms, name="flow")
+        self._all = visits
         self._send = send
         self._ended = threading.Event()
 
@@ -38,7 +37,7 @@ class Flow(threading.Thread):
         assert not self.is_alive()
 
     def run(self) -> None:
-        for at in range(0, _VISITS_MAX, _AT_ONCE):
+        for at in range(0, len(self._all), _AT_ONCE):
             if self._ended.wait(_PAUSE_S):
                 return
             some = self._all[at : at + _AT_ONCE]

@@ -1,20 +1,26 @@
 """One test's own use case on shared servers: its topics, its models, its workers and its records."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from redis import Redis
 
+from features.definition.model import Definition
+from features.keys import Namespace
+from features.progress import Progress, decode_progress
 from models.deployment import Deployment, write_deployment
 from tests.integration.flow import Flow
 from tests.integration.processes import Worker, run_riverrun
 from tests.integration.records import Outputs, Position, Prediction, Sender
-from tests.integration.usecase import Visit, definition_named, offline, text_named, train
+from tests.integration.usecase import TEXT, Visit, definition_named, offline, some_visits, train
 
 HOUR_MS = 3_600_000
 PARTITIONS = 3
+FLOW_MAX = 20_000
 SESSION_MS = 6_000
 """The shortest that brokers allow by default: how long a group takes to miss a killed member."""
 
@@ -27,25 +33,51 @@ class Stage:
     """Everything has a name of this run's own, so that tests share servers and nothing else."""
 
     def __init__(
-        self, name: str, kafka: str, redis: str, directory: Path, partitions: int = PARTITIONS
+        self,
+        name: str,
+        kafka: str,
+        redis: str,
+        directory: Path,
+        partitions: int = PARTITIONS,
+        text: str = TEXT,
     ) -> None:
+        """text: the use case file, in which the name of this run stands for NAME."""
         self.name, self.kafka, self.redis, self.directory = name, kafka, redis, directory
-        self.definition = definition_named(name)
+        self.partitions = partitions
+        self.definition = definition_named(name, text)
         self.topics = {
             kind: f"{kind}-of-{name}" for kind in ("events", "labels", "predictions", "deadletters")
         }
         self.models = directory / "models"
         self.models.mkdir()
         self.usecase = directory / "usecase.yaml"
-        self.usecase.write_text(text_named(name))
+        self.usecase.write_text(text.replace("NAME", name))
         self.workers: list[Worker] = []
         topics = [f"--set=kafka.topics.{kind}={topic}" for kind, topic in self.topics.items()]
         self._common = ["--usecase", str(self.usecase), "--kafka", kafka, *topics]
         run_riverrun("topics", "create", "--partitions", str(partitions), "--replication", "1", *self._common)
         self.sender = Sender(kafka)
-        self.outputs = Outputs(
-            kafka, self.topics["predictions"], self.topics["deadletters"], partitions, self._check
+        self.store = Redis.from_url(redis)
+        """For a look at what the workers keep there."""
+
+    @cached_property
+    def outputs(self) -> Outputs:
+        """Everything that comes out, from the beginning."""
+        topics = self.topics
+        return Outputs(
+            self.kafka, topics["predictions"], topics["deadletters"], self.partitions, self.check_workers
         )
+
+    def progress(self, topic: str) -> Mapping[int, Progress]:
+        """What the store says of a topic's partitions; without those that it knows nothing of."""
+        namespace = Namespace.of(self.definition)
+        keys = [namespace.epoch()]
+        keys += [namespace.progress(self.topics[topic], partition) for partition in range(self.partitions)]
+        epoch, *values = [value if isinstance(value, bytes) else None for value in self.store.mget(keys)]
+        if epoch is None:
+            return {}
+        found = {p: decode_progress(value, epoch.decode()) for p, value in enumerate(values)}
+        return {p: known for p, known in found.items() if known is not None}
 
     # ------------------------------------------------------------------------------------------ workers
 
@@ -79,6 +111,12 @@ class Stage:
         score, materialize = self.start("score", *sets), self.start("materialize", *sets)
         return score.await_ready(), materialize.await_ready()
 
+    def backfill(self, history: Path, *sets: str) -> None:
+        """Load the events and labels of a parquet file into the rows."""
+        given = [f"--set={text}" for text in sets]
+        named = [*self._common, "--redis", self.redis, "--models", str(self.models)]
+        run_riverrun("materialize", "--backfill", str(history), *named, *given)
+
     def await_lag_gone(self, score: Worker) -> None:
         """Until the worker has nothing left to read, nothing in flight, and said so."""
         score.await_metric(
@@ -111,19 +149,25 @@ class Stage:
 
     def flow(self) -> Flow:
         """A producer that goes on for as long as its `with` block."""
-        return Flow(self.send, now_ms() - HOUR_MS // 2)
+        return Flow(self.send, some_visits(FLOW_MAX, now_ms() - HOUR_MS // 2, name="flow"))
 
     def inexact(
-        self, visits: Sequence[Visit], predictions: Sequence[Prediction], entity: str = ""
+        self,
+        visits: Sequence[Visit],
+        predictions: Sequence[Prediction],
+        entity: str = "",
+        definition: Definition | None = None,
     ) -> list[Prediction]:
         """Those whose features are not, bit for bit, what the file of all `visits` gives.
 
-        entity: only of features whose names begin so.
+        entity: only of features whose names begin so. definition: that they were served with, where it is
+        another than the stage's own.
         """
-        names = self.definition.feature_names
+        definition = definition or self.definition
+        names = definition.feature_names
         chosen = [at for at, name in enumerate(names) if name.startswith(entity)]
         place = {visit.visit: at for at, visit in enumerate(visits)}
-        expected = offline(self.definition, visits)[[place[p.data["event_id"]] for p in predictions]]
+        expected = offline(definition, visits)[[place[p.data["event_id"]] for p in predictions]]
         served = np.array(
             [[np.nan if p.features[n] is None else p.features[n] for n in names] for p in predictions]
         )
@@ -131,9 +175,13 @@ class Stage:
         return [predictions[at] for at in np.flatnonzero(~same[:, chosen].all(axis=1)).tolist()]
 
     def assert_exact(
-        self, visits: Sequence[Visit], predictions: Sequence[Prediction], entity: str = ""
+        self,
+        visits: Sequence[Visit],
+        predictions: Sequence[Prediction],
+        entity: str = "",
+        definition: Definition | None = None,
     ) -> None:
-        wrong = self.inexact(visits, predictions, entity)
+        wrong = self.inexact(visits, predictions, entity, definition)
         assert not wrong, (len(wrong), wrong[0].data)
 
     # ------------------------------------------------------------------------------------------- models
@@ -152,15 +200,18 @@ class Stage:
 
     def close(self) -> None:
         """Whatever happened, leave no process behind."""
-        self.outputs.close()
+        if "outputs" in self.__dict__:
+            self.outputs.close()
         self.sender.close()
+        self.store.close()
         for worker in self.workers:
             with suppress(ProcessLookupError):
                 worker.resume()
             if worker.is_alive:
                 worker.kill()
 
-    def _check(self) -> None:
+    def check_workers(self) -> None:
+        """Fails where one ended that nobody asked to."""
         for worker in self.workers:
             worker.assert_alive()
 

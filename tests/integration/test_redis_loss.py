@@ -5,6 +5,7 @@ import signal
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+import pyarrow.parquet as pq
 import pytest
 import redis
 
@@ -13,8 +14,8 @@ from features.keys import Namespace
 from tests.integration.flow import Flow
 from tests.integration.processes import Metrics, stop
 from tests.integration.records import Prediction
-from tests.integration.stage import Stage, now_ms
-from tests.integration.usecase import Visit, some_visits
+from tests.integration.stage import PARTITIONS, Stage, now_ms
+from tests.integration.usecase import Visit, some_visits, table_of
 from tools.redis_server import RedisServer
 
 STORE_CAUSES = {"store_down", "store_timeout"}
@@ -51,7 +52,7 @@ def test_the_rules_answer_while_redis_is_dead_and_the_model_once_it_is_back(
         )
     predictions = stage.outputs.await_predictions(flow.positions)
     assert {prediction.source for prediction in during} == {"rules"}
-    assert_told(predictions)
+    assert_told(predictions, "rebuilding")  # while what Redis may have lost is repeated
     assert_counted(score.metrics(), predictions)
     modelled = [p for p in predictions if p.source == "model"]
     stage.assert_exact(flow.visits, modelled, entity="person")
@@ -167,14 +168,37 @@ def test_an_empty_redis_is_filled_again_from_the_topic(
     visits += (meanwhile := some_visits(50, start + 20_000, name="meanwhile"))
     predictions = stage.outputs.await_predictions(stage.send(meanwhile))
     assert_told(predictions, "rebuilding")
-    assert predictions[-1].source == "rules"
-    assert materialize.await_end() == 3
-    assert "the online store lost its state" in materialize.log.read_text()
-    stage.materialize(*QUICK)
+    assert predictions[0].source == "rules"
     with stage.flow() as flow:
         await_model(stage, flow)
     visits += flow.visits
     assert_clean_is_exact(stage, visits, stage.outputs.await_predictions(flow.positions))
+    assert {line["topic"] for line in materialize.says("rebuilding")} == {stage.topics["events"]}
+    lost = materialize.metrics().by("rebuilds_total", "cause")["lost"]
+    assert lost == PARTITIONS
+
+
+def test_an_empty_redis_is_filled_from_history_and_from_the_topic_that_begins_within_it(
+    frail_stage: Stage, durable_redis: RedisServer
+) -> None:
+    stage, start = frail_stage, now_ms() - 50 * 60_000
+    past = some_visits(300, start, name="past")
+    pq.write_table(table_of(past), stage.directory / "past.parquet", row_group_size=50)
+    loads = (f"materialize.history={stage.directory / 'past.parquet'}", "materialize.rewind_s=2")
+    stage.trained()
+    _, materialize = stage.both(*QUICK, *loads)
+    materialize.await_metric(lambda m: m.total("history_claims_total") == 1, "history is not loaded")
+    visits = past[200:] + some_visits(50, start + 10_000, name="live")
+    stage.await_materialized(materialize, "events", stage.send(visits))
+    durable_redis.kill()
+    shutil.rmtree(durable_redis.directory)
+    durable_redis.start()
+    materialize.await_metric(lambda m: m.total("history_claims_total") == 2, "history is not loaded again")
+    with stage.flow() as flow:
+        await_model(stage, flow)
+    everything = past[:200] + visits + flow.visits
+    assert_clean_is_exact(stage, everything, stage.outputs.await_predictions(flow.positions))
+    assert not materialize.says("history_gap")
 
 
 def test_a_full_redis_and_a_corrupt_row_cost_no_prediction(
@@ -233,7 +257,7 @@ def assert_counted(metrics: Metrics, predictions: Sequence[Prediction]) -> None:
     """What /metrics says is what the topic holds."""
     causes = Counter(cause for p in predictions for cause in p.degradations)
     assert metrics.by("degradations_total", "cause") == dict(causes)
-    told = {cause: count for cause, count in causes.items() if cause in STORE_CAUSES}
+    told = {cause: count for cause, count in causes.items() if cause in STORE_CAUSES | {"rebuilding"}}
     assert metrics.by("fallbacks_total", "cause") == told
     assert metrics.by("predictions_total", "source") == dict(Counter(p.source for p in predictions))
     assert metrics.total("store_errors_total") > 0

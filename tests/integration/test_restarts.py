@@ -131,27 +131,26 @@ def test_a_burst_is_counted_exactly_while_nothing_is_materialized(stage: Stage) 
     start = now_ms()
     stage.await_materialized(materialize, "events", stage.send([Visit("before", start - 10, "x", None, 1.0)]))
     materialize.pause()
-    burst = [Visit(f"burst-{at}", start + at * 50 // 20, "hasty", "x", 1.0) for at in range(20)]
-    assert counts(stage, stage.send(burst)) == list(range(1, 21))
+    assert counts(stage, stage.send(burst("first", start))) == list(range(1, 21))
 
     score.kill()
     score = stage.score(STATIC, PATIENT)
-    assert counts(stage, stage.send([Visit("after-kill", start + 60, "hasty", "x", 1.0)])) == [21]
+    assert counts(stage, stage.send(burst("second", start + 60))) == list(range(21, 41))
     stage.await_lag_gone(score)
     stage.outputs.read_to_end()
     doubled = set(stage.outputs.doubled)  # by the kill
     assert score.terminate() == 0
     score = stage.score(STATIC, PATIENT)
-    assert counts(stage, stage.send([Visit("after-stop", start + 70, "hasty", "x", 1.0)])) == [22]
+    assert counts(stage, stage.send(burst("third", start + 120))) == list(range(41, 61))
     stage.await_lag_gone(score)
     stage.outputs.read_to_end()
     assert set(stage.outputs.doubled) == doubled, "what is only read again is not answered again"
 
     materialize.resume()
-    last = stage.send([Visit("last", start + 80, "hasty", "x", 1.0)])
+    last = stage.send([Visit("last", start + 180, "hasty", "x", 1.0)])
     stage.await_materialized(materialize, "events", last)
-    assert counts(stage, last) == [23]
-    assert counts(stage, stage.send([Visit("end", start + 90, "hasty", "x", 1.0)])) == [24]
+    assert counts(stage, last) == [61]
+    assert counts(stage, stage.send([Visit("end", start + 190, "hasty", "x", 1.0)])) == [62]
 
 
 def test_what_the_overlay_cannot_hold_is_said(stage: Stage) -> None:
@@ -177,6 +176,11 @@ def test_what_the_overlay_cannot_hold_is_said(stage: Stage) -> None:
     predictions = stage.outputs.await_predictions(stage.send(last))
     stage.assert_exact([*visits, *last], predictions, entity="person")
     assert {cause for p in predictions for cause in p.degradations} <= {"key_missing"}
+
+
+def burst(name: str, start_ms: int) -> list[Visit]:
+    """Twenty events of one person within 50 ms."""
+    return [Visit(f"{name}-{at}", start_ms + at * 50 // 20, "hasty", "x", 1.0) for at in range(20)]
 
 
 def counts(stage: Stage, positions: list[Position]) -> list[float | None]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from features.arrays import Floats
 from features.definition import parse_definition
 from features.definition.model import Definition
-from features.history import history_from_table
+from features.history import History, history_from_table
 from features.offline import point_in_time_matrix
 from models.training.run import TrainOptions
 from models.training.train import train_bundle
@@ -87,17 +87,26 @@ class Visit:
         return Record(self.visit.encode(), msgspec.json.encode(label))
 
 
-def definition_named(name: str) -> Definition:
-    return parse_definition(text_named(name), f"{name}.yaml")
-
-
-def text_named(name: str) -> str:
-    return TEXT.replace("NAME", name)
+def definition_named(name: str, text: str = TEXT) -> Definition:
+    return parse_definition(text.replace("NAME", name), f"{name}.yaml")
 
 
 def offline(definition: Definition, visits: Sequence[Visit]) -> Floats:
     """The features of every visit, computed from the file these visits would make: (n, features)."""
-    table = pa.table(
+    history = history_of(definition, visits)
+    place = {visit: at for at, visit in enumerate(history.events.ids)}
+    order = np.array([place[v.visit] for v in visits])
+    return point_in_time_matrix(definition, history, order)
+
+
+def history_of(definition: Definition, visits: Sequence[Visit]) -> History:
+    """What the file of these visits holds, in the order of their times."""
+    return history_from_table(definition, table_of(visits))
+
+
+def table_of(visits: Sequence[Visit]) -> pa.Table:
+    """These visits as a file has them."""
+    return pa.table(
         {
             "visit": [v.visit for v in visits],
             "at": pa.array([v.at for v in visits], pa.timestamp("ms")),
@@ -108,10 +117,6 @@ def offline(definition: Definition, visits: Sequence[Visit]) -> Floats:
             "observed_at": pa.array([v.observed_at or 0 for v in visits], pa.timestamp("ms")),
         }
     )
-    history = history_from_table(definition, table)
-    place = {visit: at for at, visit in enumerate(history.events.ids)}
-    order = np.array([place[v.visit] for v in visits])
-    return point_in_time_matrix(definition, history, order)
 
 
 def some_visits(
@@ -126,7 +131,7 @@ def some_visits(
             visit=f"{name}-{at}",
             at=int(times[at]),
             person=str(draw.choice(list(people))),
-            door=None if draw.random() < 0.05 else str(draw.choice(list("xyz"))),
+            door=None if draw.random() < 0.05 else str(draw.choice(list("stuvwxyz"))),
             weight=float(weights[at]),
         )
         for at in range(count)

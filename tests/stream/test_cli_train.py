@@ -14,7 +14,8 @@ from models.bundle import load_bundle
 from models.deployment import Deployment, read_deployment
 from models.training.run import TrainingError
 from stream.errors import ExitCode
-from stream.workers.train import TrainRequest, parse_moment, read_tables, run
+from stream.workers.tables import read_tables
+from stream.workers.train import TrainRequest, parse_moment, run
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 FRAUD = EXAMPLES / "fraud" / "usecase.yaml"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from features.definition import load_definition
+from features.definition import definition_from_data, load_definition
 from features.definition.model import Definition
 from stream.contracts import (
     dead_letter_schema,
@@ -71,6 +71,19 @@ def test_what_is_written_only_adds_to_what_was_released(name: str) -> None:
 def test_every_schema_is_a_schema(make: Any) -> None:
     for schema in published(make()).values():
         Draft202012Validator.check_schema(schema)
+
+
+def test_the_event_contract_says_what_stands_in_for_a_missing_value() -> None:
+    data = copy.deepcopy(dict(clock().source))
+    data["event"]["fields"] |= {
+        "gift": {"type": "bool", "missing": {"default": True}},
+        "weight": {"type": "float64", "missing": {"default": 2}},
+        "kind": {"type": "string", "missing": {"default": "order"}},
+    }
+    fields = event_schema(definition_from_data(data, "orders"))["properties"]
+    assert [fields[name]["default"] for name in ("gift", "weight", "kind")] == [True, 2, "order"]
+    assert fields["gift"]["type"] == ["boolean", "null"]
+    assert "default" not in fields["price"]
 
 
 def test_a_use_case_without_label_records_publishes_no_label_contract() -> None:

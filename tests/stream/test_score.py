@@ -116,3 +116,27 @@ def test_only_the_chosen_events_are_scored_but_all_of_them_are_seen(bundle: Bund
     got = score(ladder(bundle, None), EVENTS, rows(), np.array([3]), np.ones(1, np.bool_))
     np.testing.assert_array_equal(got.matrix, whole.matrix[3:])
     np.testing.assert_array_equal(got.scores, whole.scores[3:])
+
+
+def test_whoever_answers_from_a_row_that_is_cut_says_so(bundle: Bundle) -> None:
+    schema = next(row for row in DEFINITION.rows if row.entity == "person")
+    coarse = replace(schema, exact=2, resolution=600)
+    definition = replace(DEFINITION, rows=tuple(coarse if row is schema else row for row in DEFINITION.rows))
+    visits: list[Visit] = [(0, n, 1_000 + 100 * n, "ann", None, 3.0) for n in range(20)]
+    events = batch([*visits, (0, 20, 3_050, "bob", None, 3.0)])
+    request = request_rows(definition, events)
+    united = assemble_rows(definition, events, request, [None] * len(request.store_keys), {})[0]
+    answerers = Answerers(definition, FeaturePlan(definition), None, None, RuleModel(definition))
+    index = np.array([4, 19, 20])
+    ruled = score(answerers, events, united, index, np.zeros(3, np.bool_))
+    # Ann's windows reach back 1000 ms: from 2,900 to the midst of the tile that begins at 1,800.
+    assert ruled.causes.tolist() == [0, Cause.TRIMMED, 0]
+    previous = replace(bundle, plan=FeaturePlan(definition))
+    whole = ladder(None, previous)
+    answered = score(whole, events, united, index, np.ones(3, np.bool_))
+    assert answered.sources.tolist() == [PREVIOUS] * 3
+    assert answered.causes.tolist() == [
+        int(Cause.NO_MODEL),
+        int(Cause.NO_MODEL | Cause.TRIMMED),
+        int(Cause.NO_MODEL),
+    ]

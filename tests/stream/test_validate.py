@@ -55,6 +55,25 @@ def test_missing_values_are_rejected_stamped_or_let_pass(
     assert verdicts.causes.tolist() == [0, Cause.FIELD_MISSING if policy == "stamp" else 0]
 
 
+@pytest.mark.parametrize(
+    ("column", "default", "expected"),
+    [
+        (np.array([1.0, NAN]), 3.0, [1.0, 3.0]),
+        (np.array(["a", None], object), "b", ["a", "b"]),
+        (np.array(["a", None], object), "", ["a", ""]),
+    ],
+)
+def test_a_default_stands_in_for_a_missing_value_and_is_stamped(
+    column: np.ndarray[Any, Any], default: float | str, expected: list[object]
+) -> None:
+    verdicts = Verdicts(range(2))
+    found = check_field(verdicts, Field("amount", "float64", missing="default", default=default), column)
+    assert found.tolist() == expected
+    assert found.dtype == column.dtype
+    assert verdicts.causes.tolist() == [0, Cause.FIELD_MISSING]
+    assert verdicts.standing.all()
+
+
 def test_a_limit_on_one_side_leaves_the_other_open() -> None:
     verdicts = Verdicts(range(3))
     field = Field("amount", "float64", minimum=0, missing="allow")
