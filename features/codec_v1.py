@@ -1,7 +1,8 @@
 """Rows of layout 1, which live on under keys of their own until they expire, and in bundles of their time.
 
 A row is a sequence of entries of 24 + 8k bytes, little-endian, without any checksum: event time (int64),
-event id (uint64), position or `observed_at` (64 bits), and the k values (float64). Nothing writes it any more.
+event id (uint64), position or `observed_at` (64 bits), and the k values (float64). Nothing writes
+it any more.
 """
 
 from collections.abc import Sequence

@@ -85,9 +85,7 @@ def index_keys(keys: Sequence[str | None]) -> KeyIndex:
     return KeyIndex([key for key in numbers if key is not None], of_event)
 
 
-def request_rows(
-    definition: Definition, events: EventBatch, previous: Namespace | None = None
-) -> RowRequest:
+def request_rows(definition: Definition, events: EventBatch, previous: Namespace | None = None) -> RowRequest:
     """The store keys of every row the definition's windows need for these events.
 
     previous: where rows of the previous layout are, while they hold what the others do not.
