@@ -69,7 +69,8 @@ def _newest(row: Ints, times: Ints, among: Bools, count: int, resolution: int) -
 def _first_of_each_id(row: Ints, ids: UInts, positions: UInts) -> Bools:
     """Of entries with the same row and id, the one with the first position: the only one that counts."""
     first = np.ones(len(ids), np.bool_)
-    if len(np.unique(ids)) == len(ids):
+    by_id = np.sort(ids)
+    if (by_id[1:] != by_id[:-1]).all():
         return first
     order = np.lexsort((positions, ids, row))
     first[order[1:]] = (ids[order[1:]] != ids[order[:-1]]) | (row[order[1:]] != row[order[:-1]])

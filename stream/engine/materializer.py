@@ -27,6 +27,8 @@ from stream.transport.endpoints import Source
 
 STORE_PATIENCE_MS = 60_000
 STORE_RETRY_S = 0.2
+COMMIT_EVERY_MS = 200
+"""While batches are full: waiting for the broker costs as much as materializing a thousand events."""
 
 
 class Materializer:
@@ -59,6 +61,7 @@ class Materializer:
         self._source: Source | None = None
         self._partitions = Partitions("", policy)
         self._to_commit: dict[int, int] = {}
+        self._committed_ms = 0
         self._doubtful = False
         """The store failed, or was seen with another state: it is asked before anything is appended."""
         self._foldable: Foldable | None = None
@@ -105,8 +108,10 @@ class Materializer:
                 self._doubtful = False
                 self._attached.resume()
             beat = self._around.now_ms() - self._beaten_ms >= self._policy.heartbeat_ms
-            self._append(leave_last=0 < events_max <= len(records) and not beat)
-            self._commit()
+            full = 0 < events_max <= len(records)
+            self._append(leave_last=full and not beat)
+            if not full or abs(self._around.now_ms() - self._committed_ms) >= COMMIT_EVERY_MS:
+                self._commit()
             if beat and self._partitions.held:
                 self._beat()
         except StoreUnavailable:
@@ -122,8 +127,7 @@ class Materializer:
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         """Go on from min(committed, progress); without progress in this store, from the log's start."""
         self._settle()
-        logs = {partition: self._attached.log_range(partition) for partition in committed}
-        self._patiently(lambda: self._take_over(committed, logs))
+        self._patiently(lambda: self._take_over(committed))
         return {partition: self._partitions.held[partition].position for partition in committed}
 
     def revoked(self, partitions: AbstractSet[int]) -> None:
@@ -135,13 +139,15 @@ class Materializer:
         self._partitions.leave(partitions)
         self._appends.leave(partitions)
 
-    def _take_over(self, committed: Mapping[int, int], logs: Mapping[int, tuple[int, int]]) -> None:
+    def _take_over(self, committed: Mapping[int, int]) -> None:
         """Read what the store says and write what follows. Repeated as a whole: it may come back older."""
         topic = self._attached.topic
         stored = self._state.inherited(topic, self._state.read(topic, committed.keys()))
         if any(held.progress.epoch != stored.epoch for held in self._partitions.held.values()):
             self._doubtful = True  # those in hand are begun anew before anything is appended
-        self._take(self._partitions.take(stored, committed, logs.__getitem__, self._around.now_ms()))
+        # The log is asked after the store: somebody else may be appending what comes meanwhile.
+        log_range = self._attached.log_range
+        self._take(self._partitions.take(stored, committed, log_range, self._around.now_ms()))
 
     # ------------------------------------------------------------------------------------------- the store
 
@@ -183,6 +189,7 @@ class Materializer:
             raise _refused(error) from None
 
     def _commit(self) -> None:
+        self._committed_ms = self._around.now_ms()
         forwards = self._partitions.forwards(self._to_commit)
         self._to_commit = {}
         if not forwards:

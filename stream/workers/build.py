@@ -28,7 +28,7 @@ from stream.workers.lookups import read_lookups
 from stream.workers.progress import Advance, progress
 from stream.workers.train import parse_moment
 
-SLICE_ROWS = 2_000_000
+SLICE_ROWS = 1_000_000
 """How many events are held and evaluated at a time, besides those that are carried over."""
 
 

@@ -16,7 +16,7 @@ from features.definition.model import Definition, DerivedLabel
 from features.history import history_from_table, history_positions
 from features.offline import build_training_set, event_labels
 from features.table import TableReader, strings
-from tests.features.visit_tables import DEFINITIONS, PLAIN, groups, visits
+from tests.features.visit_tables import DEFINITIONS, PLAIN, groups, table_of, visit, visits
 
 
 class Groups:
@@ -87,6 +87,7 @@ DERIVED = [
 ]
 
 
+@settings(max_examples=40)
 @given(files=groups(), rows_max=st.integers(1, 30), definition=st.sampled_from(DERIVED))
 def test_labels_made_of_later_events_are_those_of_the_whole(
     files: list[pa.Table], rows_max: int, definition: Definition
@@ -95,6 +96,16 @@ def test_labels_made_of_later_events_are_those_of_the_whole(
     history = history_from_table(definition, pa.concat_tables(files))
     got = derived_in_order(definition, definition.label, slices_of(definition, files, 1, rows_max))
     np.testing.assert_array_equal(got, event_labels(definition, history))
+
+
+def test_what_a_displaced_edge_takes_in_is_carried_over() -> None:
+    # The cut of the last event lies at 8 s, so that its window from 4.6 s on takes in all from 4 s on.
+    definition = DEFINITIONS["coarse"]
+    rows = [visit(number, at, place=None) for number, at in enumerate([4500, 8000, 8500, 9500, 9600])]
+    whole = build_training_set(definition, history_from_table(definition, table_of(rows)), 0, 20_000)
+    assert whole.matrix[-1, definition.feature_names.index("who_count_5s")] == 5
+    _, matrix, _ = built_in_slices(definition, [table_of(rows)], 0, 20_000, 1, 4)
+    np.testing.assert_array_equal(matrix, whole.matrix)
 
 
 def test_ordered_batches_wait_for_nobody_and_mixed_ones_for_those_that_reach_into_them() -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.aggregate import Segments, aggregate
@@ -37,6 +37,7 @@ def aggregated(one: ExplainedWindow, time: int) -> float:
     return float(aggregate(feature.function, values, whole, feature.empty, feature.std_of_one)[0])
 
 
+@settings(max_examples=60)
 @given(files=groups(), name=st.sampled_from(sorted(DEFINITIONS)), data=st.data())
 def test_the_value_is_the_one_computed_and_that_of_the_entries_listed(
     files: list[pa.Table], name: str, data: st.DataObject
@@ -58,6 +59,7 @@ def test_the_value_is_the_one_computed_and_that_of_the_entries_listed(
             np.testing.assert_allclose(again, value, rtol=1e-12)
 
 
+@settings(max_examples=40)
 @given(files=groups(), name=st.sampled_from(["both", "tiles"]), data=st.data())
 def test_every_entry_between_the_edges_is_listed_or_left_out_for_a_reason(
     files: list[pa.Table], name: str, data: st.DataObject

@@ -14,6 +14,7 @@ from rich.console import Console
 from features.build_order import waiting_rows
 from features.definition.model import Definition
 from features.history import HistoryError, history_from_table
+from features.lookup_table import lookup_history
 from features.offline import build_training_set, event_labels
 from stream.workers.build import Span, build_files
 from stream.workers.building.files import FileBatches
@@ -98,6 +99,34 @@ def test_labels_of_later_events_reach_over_slices(tmp_path: Path) -> None:
     built, _ = build(span, [write(tmp_path / "in.parquet", table)], tmp_path / "out.parquet", 70)
     assert_is_whole(built, definition, table)
     assert len(np.unique(event_labels(definition, history_from_table(definition, table)))) > 1
+
+
+def test_categories_stay_texts_and_lookups_are_joined_as_of_each_event(tmp_path: Path) -> None:
+    definition = visits("""
+  - {categories: [kind]}
+  - lookup: {entity: place, fields: {size: float64, class: string}}
+""")
+    held = pa.table(
+        {
+            "place": ["p0", "p0"],
+            "size": [1.0, 2.0],
+            "class": ["small", "large"],
+            "written_at": [10_000, 50_000],
+        }
+    )
+    lookups = {"place": lookup_history(definition, "place", held)}
+    source = write(tmp_path / "in.parquet", table_of(IN_ORDER))
+    out = tmp_path / "out.parquet"
+    build_files(Span(definition, 0, 200_000), [source], out, lookups, Console(file=StringIO()), 130)
+    built = pq.read_table(out)
+    assert set(built.column("kind").to_pylist()) == {"paid"}
+    for row in built.select(["event.time", "key.place", "place_size", "place_class"]).to_pylist():
+        at = round(row["event.time"].timestamp() * 1_000)
+        there = row["key.place"] == "p0" and at >= 10_000
+        assert row["place_class"] == (("small" if at < 50_000 else "large") if there else None)
+        assert row["place_size"] == pytest.approx(
+            (1.0 if at < 50_000 else 2.0) if there else np.nan, nan_ok=True
+        )
 
 
 def test_the_file_says_what_it_is_of_and_shows_no_person(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def _table(definition: Definition, schema: pa.Schema, built: BuiltSlice) -> pa.T
             columns.append(pa.array(built.texts.get(name, [None] * len(events)), pa.string()))
         else:
             columns.append(pa.array(built.matrix[:, at]))
-    columns += [pa.array(events.labels, from_pandas=True), pa.array(np.ones(len(events)))]
+    columns += [pa.array(events.labels, mask=np.isnan(events.labels)), pa.array(np.ones(len(events)))]
     return pa.table(columns, schema=schema)
 
 

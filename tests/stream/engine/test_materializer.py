@@ -5,6 +5,7 @@ import pytest
 from features.definition.model import RowKind
 from features.progress import ALWAYS, NEVER
 from stream.engine.completeness import NOTHING_YET
+from stream.engine.materializer import COMMIT_EVERY_MS
 from tests.stream.engine.bench import LABELLED, LABELS, Bench, bench
 from tests.stream.engine.contents import EVENTS
 from tests.stream.engine.workers import START_MS
@@ -54,71 +55,6 @@ def test_a_worker_that_died_before_it_committed_repeats_and_counts_nothing_twice
     assert one.materialized() == 8
 
 
-def test_the_next_batch_is_decoded_while_one_is_appended_and_nothing_waits_longer_than_that(
-    one: Bench,
-) -> None:
-    one.produce_some(7)
-    worker = one.materializer()
-    worker.worker.step(0, 0)
-    assert [worker.worker.step(3, 0) for _ in range(3)] == [0, 3, 4]
-    assert one.committed(GROUP) == {0: 7}
-    one.produce_some(1)
-    assert worker.worker.step(3, 0) == 1, "a batch that is not full has no other behind it"
-
-
-def test_a_heartbeat_waits_for_what_is_on_its_way(one: Bench) -> None:
-    one.produce_some(9)
-    worker = one.materializer()
-    worker.worker.step(0, 0)
-    worker.worker.step(3, 0)
-    one.clock.ms += 5_000
-    assert worker.worker.step(3, 0) == 6
-    progress = one.progress()
-    assert progress is not None
-    assert (progress.offset, progress.written_at) == (6, one.clock.ms)
-
-
-@pytest.mark.parametrize("fails", [False, True])
-def test_what_is_on_its_way_when_a_partition_goes_is_finished_first(two: Bench, fails: bool) -> None:
-    two.produce_some(4)
-    two.produce_some(4, 1)
-    first = two.materializer()
-    first.worker.step(0, 0)
-    first.worker.step(8, 0)
-    if fails:
-        two.store.refusals = 1
-    second = two.materializer()
-    first.worker.step(0, 0)
-    assert first.worker.assigned_partitions == {0}
-    assert [two.materialized(p) for p in (0, 1)] == ([4, 0] if fails else [4, 4])
-    second.settle()
-    first.settle()
-    assert two.rows() == two.wanted_rows()
-    assert two.committed(GROUP) == {0: 4, 1: 4}
-
-
-def test_what_is_on_its_way_when_the_source_is_closed_is_finished_and_committed(one: Bench) -> None:
-    one.produce_some(4)
-    worker = one.materializer()
-    worker.worker.step(0, 0)
-    worker.worker.step(4, 0)
-    worker.source.close()
-    assert one.materialized() == 4
-    assert one.committed(GROUP) == {0: 4}
-
-
-def test_a_refused_commit_is_made_up_for_with_the_next_one(one: Bench) -> None:
-    one.produce_some(4)
-    worker = one.materializer()
-    worker.worker.step(0, 0)
-    one.broker.rebalancing = True
-    worker.take(4)
-    assert (one.materialized(), one.committed(GROUP)) == (4, {0: 0})
-    one.broker.rebalancing = False
-    worker.worker.step(1, 0)
-    assert one.committed(GROUP) == {0: 4}
-
-
 def test_two_workers_that_both_think_they_own_a_partition_give_the_same_rows(one: Bench) -> None:
     one.produce_some(10)
     zombie, owner = one.materializer("a"), one.materializer("b")
@@ -129,6 +65,21 @@ def test_two_workers_that_both_think_they_own_a_partition_give_the_same_rows(one
     owner.settle()
     assert one.rows() == one.wanted_rows()
     assert one.materialized() == 10
+
+
+def test_while_batches_are_full_it_commits_at_intervals_and_at_once_when_one_is_not(one: Bench) -> None:
+    one.produce_some(11)
+    worker = one.materializer().worker
+    worker.step(0, 0)
+    for _ in range(4):
+        worker.step(2, 0)
+    assert one.materialized() == 6
+    assert one.committed(GROUP) == {0: 0}
+    one.clock.ms += COMMIT_EVERY_MS
+    worker.step(2, 0)
+    assert one.committed(GROUP) == {0: 8}
+    worker.step(2, 0)
+    assert one.committed(GROUP) == {0: 11}
 
 
 def test_a_rejected_record_is_passed_over_and_progress_goes_on(one: Bench) -> None:
@@ -190,6 +141,21 @@ def test_it_goes_on_from_the_smaller_of_progress_and_commit(one: Bench) -> None:
     third = one.materializer()
     third.worker.step(0, 0)
     assert third.source.lag()[0].position == 8
+
+
+def test_what_another_group_appends_while_partitions_are_taken_over_is_no_topic_made_anew(one: Bench) -> None:
+    one.produce_some(4)
+    other = one.materializer(group="other")
+    other.settle()
+
+    def meanwhile() -> None:
+        one.produce_some(3)
+        other.settle()
+
+    one.store.before_try[one.store.tries + 1] = meanwhile
+    one.materializer().settle()
+    assert one.rows() == one.wanted_rows()
+    assert one.materialized() == 7
 
 
 @pytest.mark.parametrize(("declared", "wanted"), [(ALWAYS, ALWAYS), (123, 123), (None, START_MS)])
