@@ -64,7 +64,7 @@ def test_keys_of_a_slot_that_moved_are_found_at_its_new_owner(
     store, source = store_at(redis_cluster), redis_cluster.owner(slot)
     store.append([(key, b"1") for key in keys], DAY_MS)
     redis_cluster.begin_move(slot, target)
-    assert redis_cluster.move_keys(slot, target) == len(keys)
+    assert redis_cluster.move_keys(slot, target) >= len(keys)  # others may share the slot
     redis_cluster.end_move(slot, target)
     before = errors(source, "MOVED")
     assert store.read(keys) == [b"1"] * len(keys)
