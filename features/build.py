@@ -17,7 +17,7 @@ from features.build_labels import LabelRecords
 from features.build_order import NEVER, Slice, join_slices
 from features.categories import categorical
 from features.codec import Entries
-from features.columns import EventColumns, Texts, index_texts, stand_ins
+from features.columns import EventColumns
 from features.definition.model import (
     LABEL_COLUMN,
     CategoryFeature,
@@ -32,6 +32,7 @@ from features.lookup_history import LookupHistory
 from features.matrix import FeaturePlan
 from features.offline import labels_to_learn, scored_events, settled_windows
 from features.rows import RowId, Rows, history_rows, index_keys
+from features.texts import Texts, index_texts, stand_ins
 from features.window import Evaluated
 
 AT_ONCE = 1 << 18

@@ -8,12 +8,12 @@ import numpy as np
 from features.arrays import Bools, Floats, Ints, UInts
 from features.build_order import Slice
 from features.codec import Entries
-from features.columns import index_texts
 from features.definition.model import Definition, DerivedLabel
 from features.event import hash_ids
 from features.expression import truth
 from features.offline import derived_labels
 from features.rows import KeyIndex
+from features.texts import index_texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,18 +3,17 @@
 Texts stay Arrow's. Only where a field's values are asked for do strings become an object array.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from features.arrays import Bools, Column, Floats, Ints, UInts
+from features.arrays import Bools, Column, Floats, Ints
 from features.definition.model import Definition, Field, RecordLabel
-from features.rows import KeyIndex
 from features.table import ColumnError, TableReader, Times, are_null, floats, strings
+from features.texts import as_run, as_texts, byte_lengths, is_numbered, join_texts, take_texts
 
 if TYPE_CHECKING:
     from features.table import Chunked
@@ -25,18 +24,13 @@ ID_BYTES_MAX = 256
 KEY_BYTES_MAX = 512
 """What live decoding holds ids and keys to; a test keeps the two alike."""
 
-_WORD = 8
-_ODD = np.uint64(0x9E3779B97F4A7C15)
-_MASKS = np.array([(1 << 8 * n) - 1 for n in range(_WORD + 1)], np.uint64)
-"""What keeps the first n bytes of a word."""
-
 
 @dataclass(frozen=True, slots=True)
 class EventColumns:
     """n events of a table; every array has shape (n,)."""
 
     ids: "Chunked"
-    """Texts, none null."""
+    """Texts, or integers that stand for their decimal texts; none null."""
     times: Ints
     columns: Mapping[str, Column]
     """The fields that were asked for."""
@@ -51,14 +45,15 @@ class EventColumns:
         return len(self.times)
 
     def take(self, index: Ints) -> "EventColumns":
-        """The events at `index`, in its order."""
+        """The events at `index`, in its order; a run of them as views."""
+        some = as_run(index)
         return EventColumns(
-            ids=take_texts(self.ids, index),
-            times=self.times[index],
-            columns={name: column[index] for name, column in self.columns.items()},
-            keys={name: take_texts(keys, index) for name, keys in self.keys.items()},
-            labels=self.labels[index],
-            observed_at=self.observed_at[index],
+            ids=take_texts(self.ids, some),
+            times=self.times[some],
+            columns={name: column[some] for name, column in self.columns.items()},
+            keys={name: take_texts(keys, some) for name, keys in self.keys.items()},
+            labels=self.labels[some],
+            observed_at=self.observed_at[some],
         )
 
 
@@ -73,12 +68,12 @@ def read_columns(
     accepted = ~(time.missing | time.beyond)
     columns: dict[str, Column] = {}
     texts: dict[str, Chunked] = {}
-    keyed = {*definition.id_fields}.union(*(entity.fields for entity in definition.entities))
+    keys_of = {name for entity in definition.entities for name in entity.fields}
+    numbered = {*definition.id_fields} - keys_of if len(definition.id_fields) == 1 else set()
+    keyed = keys_of.union(definition.id_fields)
     for field in definition.fields:
         if field.name in keyed:
-            # Of ids, each is another one.
-            of_id = field.name in definition.id_fields
-            texts[field.name] = as_texts(reader.declared(field)) if of_id else reader.keys(field)
+            texts[field.name] = _key_texts(definition, field, reader, allow_numbers=field.name in numbered)
         if field.type == "string":
             text = texts[field.name] if field.name in texts else reader.declared(field)
             accepted &= _text_passes(field, text)
@@ -93,8 +88,9 @@ def read_columns(
     ids = _joined([texts[name] for name in definition.id_fields])
     keys = {entity.name: _joined([texts[name] for name in entity.fields]) for entity in definition.entities}
     for name in definition.id_fields:
-        accepted &= byte_lengths(texts[name]) > 0
-    accepted &= byte_lengths(ids) <= ID_BYTES_MAX
+        accepted &= ~are_null(ids) if is_numbered(ids) else byte_lengths(texts[name]) > 0
+    if not is_numbered(ids):
+        accepted &= byte_lengths(ids) <= ID_BYTES_MAX
     for joined in keys.values():
         accepted &= byte_lengths(joined) <= KEY_BYTES_MAX
     labels, observed_at = _labels(definition, reader, time.values)
@@ -103,27 +99,13 @@ def read_columns(
     return read if len(places) == len(read) else read.take(places), places
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Texts(Sequence[str]):
-    """Arrow's texts, none null, as Python's; each is made when it is asked for."""
-
-    held: "Chunked"
-
-    def __len__(self) -> int:
-        return len(self.held)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter([text or "" for text in strings(self.held)])
-
-    @overload
-    def __getitem__(self, at: int) -> str: ...
-    @overload
-    def __getitem__(self, at: slice) -> "Texts": ...
-    def __getitem__(self, at: int | slice) -> "str | Texts":
-        if isinstance(at, slice):
-            return Texts(take_texts(self.held, np.arange(len(self))[at]))
-        text: str = self.held[at].as_py()
-        return text
+def _key_texts(
+    definition: Definition, field: Field, reader: TableReader, *, allow_numbers: bool
+) -> "Chunked":
+    """A field of ids or keys; of ids each is another one, so that no dictionary is worth its while."""
+    if allow_numbers:
+        return reader.numbered(field)
+    return as_texts(reader.declared(field)) if field.name in definition.id_fields else reader.keys(field)
 
 
 def join_columns(parts: "Sequence[EventColumns]") -> EventColumns:
@@ -132,87 +114,13 @@ def join_columns(parts: "Sequence[EventColumns]") -> EventColumns:
         return parts[0]
     first = parts[0]
     return EventColumns(
-        ids=_join_texts([part.ids for part in parts]),
+        ids=join_texts([part.ids for part in parts]),
         times=np.concatenate([part.times for part in parts]),
         columns={name: np.concatenate([part.columns[name] for part in parts]) for name in first.columns},
-        keys={name: _join_texts([part.keys[name] for part in parts]) for name in first.keys},
+        keys={name: join_texts([part.keys[name] for part in parts]) for name in first.keys},
         labels=np.concatenate([part.labels for part in parts]),
         observed_at=np.concatenate([part.observed_at for part in parts]),
     )
-
-
-def index_texts(texts: "Chunked") -> KeyIndex:
-    """`features.rows.index_keys` of Arrow's texts."""
-    import pyarrow as pa  # noqa: PLC0415  as in take_texts
-
-    is_encoded = pa.types.is_dictionary(texts.type)
-    encoded: Any = texts.unify_dictionaries() if is_encoded else texts.dictionary_encode()
-    encoded = encoded.combine_chunks()
-    if isinstance(encoded, pa.ChunkedArray):  # without a chunk there is no array to combine
-        return KeyIndex([], np.empty(0, np.int64))
-    codes = encoded.indices.cast(pa.int64()).fill_null(-1)
-    return KeyIndex(encoded.dictionary.to_pylist(), np.asarray(codes))
-
-
-def stand_ins(texts: "Chunked") -> UInts:
-    """Numbers that tell texts apart: equal for equal texts, and hardly ever for others. None is null."""
-    import pyarrow as pa  # noqa: PLC0415  as in take_texts
-
-    parts = [np.empty(0, np.uint64)]
-    for chunk in texts.cast(pa.string()).chunks:
-        _, offsets, data = [memoryview(part) if part else b"" for part in chunk.buffers()]
-        ends = np.frombuffer(offsets, np.int32)[chunk.offset : chunk.offset + len(chunk) + 1].astype(np.int64)
-        held = np.zeros(int(ends[-1]) + _WORD, np.uint8)
-        held[:-_WORD] = np.frombuffer(data, np.uint8)[: len(held) - _WORD]
-        parts.append(_mixed(held, ends[:-1], np.diff(ends)))
-    return np.concatenate(parts)
-
-
-def _mixed(data: NDArray[np.uint8], starts: Ints, lengths: Ints) -> UInts:
-    """A number for each stretch of bytes, eight bytes at a time. data: with eight bytes more at the end."""
-    words = np.ndarray(len(data) - _WORD + 1, "<u8", buffer=data, strides=(1,))
-    mixed = lengths.astype(np.uint64) * _ODD
-    for at in range(0, int(lengths.max(initial=0)), _WORD):
-        left = np.clip(lengths - at, 0, _WORD)
-        word = words[np.where(left > 0, starts + at, 0)] & _MASKS[left]
-        mixed = (mixed ^ word) * _ODD
-        mixed ^= mixed >> np.uint64(32)
-    return mixed
-
-
-def take_texts(texts: "Chunked", index: Ints) -> "Chunked":
-    """The texts at `index`."""
-    import pyarrow as pa  # noqa: PLC0415  only offline code needs Arrow; the scorer must not load it
-
-    return texts.take(pa.array(index, pa.int64()))
-
-
-def _join_texts(parts: "Sequence[Chunked]") -> "Chunked":
-    import pyarrow as pa  # noqa: PLC0415  as above
-
-    if any(part.type != parts[0].type for part in parts):
-        parts = [part.cast(pa.string()) for part in parts]
-    return pa.chunked_array([chunk for part in parts for chunk in part.chunks], parts[0].type)
-
-
-def as_texts(column: "Chunked") -> "Chunked":
-    """Values as they stand in ids and keys: integers exact, true and false."""
-    import pyarrow as pa  # noqa: PLC0415  as above
-
-    return column.cast(pa.string())
-
-
-def byte_lengths(texts: "Chunked") -> Ints:
-    """Of UTF-8; 0 for null."""
-    import pyarrow as pa  # noqa: PLC0415  as above
-    import pyarrow.compute as pc  # noqa: PLC0415
-
-    if pa.types.is_dictionary(texts.type):
-        index = index_texts(texts)
-        known = byte_lengths(pa.chunked_array([index.keys], pa.string()))
-        return np.append(known, 0)[index.of_event]
-    lengths: Any = pc.binary_length(texts)
-    return np.asarray(lengths.fill_null(0).to_numpy(), np.int64)
 
 
 def _text_passes(field: Field, text: "Chunked") -> Bools | np.bool_:

@@ -112,4 +112,4 @@ def check_columns(definition: Definition, names: Sequence[str]) -> None:
 
 def history_positions(first: int, n: int) -> UInts:
     """The positions of n events of history, `first` of which come before them in time."""
-    return pack_positions(np.full(n, HISTORY_PARTITION), np.arange(first, first + n))
+    return pack_positions(np.array([HISTORY_PARTITION]), np.arange(first, first + n))

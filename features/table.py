@@ -65,6 +65,15 @@ class TableReader:
         types: dict[str, pa.DataType] = {"int64": pa.int64(), "float64": pa.float64()}
         return self._cast(field.name, column, types.get(field.type, pa.bool_()))
 
+    def numbered(self, field: Field) -> "Chunked":
+        """A field's column as texts; as integers where it holds integers, since their texts say no more."""
+        import pyarrow as pa  # noqa: PLC0415  as above
+
+        if field.type == "string" and pa.types.is_integer(self.table.column(field.name).type):
+            return self.table.column(field.name)
+        column = self.declared(field)
+        return column if pa.types.is_integer(column.type) else column.cast(pa.string())
+
     def keys(self, field: Field) -> "Chunked":
         """A field's column as texts, each distinct integer of it written once."""
         import pyarrow as pa  # noqa: PLC0415  as above

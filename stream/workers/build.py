@@ -12,10 +12,10 @@ from features.arrays import Floats
 from features.build import SetBuilder, lowest_time_seen
 from features.build_labels import LabelRecords, derived_in_order
 from features.build_order import NEVER, Batches, Slice, in_time_order, ranked, waiting_rows
-from features.columns import Texts
 from features.definition.model import Definition, DerivedLabel, RecordLabel
 from features.event import hash_ids
 from features.lookup_history import LookupHistory
+from features.texts import Texts
 from models.training.run import TrainingError
 from stream.config import Settings, kafka_connection, load_usecase, topics_of
 from stream.errors import ExitCode
@@ -28,7 +28,7 @@ from stream.workers.lookups import read_lookups
 from stream.workers.progress import Advance, progress
 from stream.workers.train import parse_moment
 
-SLICE_ROWS = 1_000_000
+SLICE_ROWS = 2_000_000
 """How many events are held and evaluated at a time, besides those that are carried over."""
 
 

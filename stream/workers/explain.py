@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 from features.arrays import Floats, Ints
 from features.build_order import NEVER, Slice, join_slices
 from features.codec import Entries
-from features.columns import Texts, index_texts
 from features.definition.model import Definition, RowKind
 from features.event import EventBatch, hash_ids
 from features.explain import Explained, explain
@@ -24,6 +23,7 @@ from features.lookup_request import assemble_lookups, request_lookups
 from features.matrix import FeaturePlan
 from features.rows import RowId, Rows, assemble_rows, history_rows, index_keys, request_rows
 from features.stores.redis import RedisStore
+from features.texts import Texts, index_texts
 from stream.config import Settings, kafka_connection, redis_for_writes, topics_of
 from stream.pipeline.decode import Decoder
 from stream.transport.kafka.ranges import Offsets, TopicRanges
@@ -126,7 +126,7 @@ def _from_topic(
 
 
 def _with_id(part: Slice, event_id: str) -> Slice:
-    equal: Any = pc.equal(part.events.ids, pa.scalar(event_id, pa.string()))
+    equal: Any = pc.equal(part.events.ids.cast(pa.string()), pa.scalar(event_id, pa.string()))
     return part.take(_places(equal))
 
 

@@ -73,6 +73,26 @@ def test_a_file_of_any_order_is_built_as_in_memory(
     assert_is_whole(built, DEFINITION, table)
 
 
+@pytest.mark.parametrize("slice_rows", [40, 10_000])
+@pytest.mark.parametrize("rows", [IN_ORDER, ROWS], ids=["in order", "mixed"])
+def test_ids_may_be_integers_in_one_file_and_texts_in_another(
+    rows: list[dict[str, object]], slice_rows: int, tmp_path: Path
+) -> None:
+    table = table_of(rows)
+    at = table.column_names.index("id")
+    numbers = [int(str(text)[1:]) for text in table.column(at).to_pylist()]
+    table = table.set_column(at, "id", pa.array([str(number) for number in numbers]))
+    there = [place >= 300 or number % 50 != 3 for place, number in enumerate(numbers)]
+    some = pa.array([number if kept else None for number, kept in zip(numbers, there, strict=True)])
+    files = [
+        write(tmp_path / "numbers.parquet", table.set_column(at, "id", some).slice(0, 300)),
+        write(tmp_path / "texts.parquet", table.slice(300)),
+    ]
+    built, _ = build(SPAN, files, tmp_path / "out.parquet", slice_rows)
+    assert built.schema.field("event.id").type == pa.string()
+    assert_is_whole(built, DEFINITION, table.filter(pa.array(there)))
+
+
 def test_what_is_too_mixed_is_sorted_on_disk_and_leaves_nothing_there(tmp_path: Path) -> None:
     source = write(tmp_path / "in.parquet", table_of(ROWS))
     files = FileBatches(DEFINITION, [source], SPAN.seen, 100)

@@ -108,7 +108,7 @@ def _table(definition: Definition, schema: pa.Schema, built: BuiltSlice) -> pa.T
 def _ids(definition: Definition, built: BuiltSlice) -> Any:
     """Event ids; those with a personal part as their hash, 16 hexadecimal digits, which tells them apart."""
     if not any(definition.field(name).personal for name in definition.id_fields):
-        return built.events.ids
+        return built.events.ids.cast(pa.string())
     hashes = hash_ids([text or "" for text in strings(built.events.ids)])
     return pa.array([f"{number:016x}" for number in hashes.tolist()], pa.string())
 

@@ -93,7 +93,7 @@ def _with(extent: Extent, times: Ints) -> Extent:
 def _table(part: Slice) -> pa.Table:
     events = part.events
     columns: dict[str, Any] = {
-        "id": events.ids,
+        "id": events.ids.cast(pa.string()),
         "time": pa.array(events.times),
         "position": pa.array(part.positions),
         "label": pa.array(events.labels),
