@@ -19,6 +19,8 @@ OTHER_ROWS = ROWS.replace(
     "spans: [30m], aggregates: [count, mean(weight), distinct_count(door)]",
 )
 """Another span, and another column in the rows of persons."""
+PATIENT = "freshness.heartbeat_ms=60000"
+"""A materialize worker that is paused, on a busy machine for seconds, is behind and not given up for dead."""
 
 
 @pytest.fixture
@@ -34,7 +36,9 @@ def test_a_champion_of_other_rows_takes_over_and_is_rolled_back_while_events_flo
     assert first_state != second_state
     stage.trained("v1")
     train(other, stage.models, "v2", seed=1)
-    score, materialize = stage.both()
+    score, materialize = stage.start("score", PATIENT), stage.start("materialize")
+    score.await_ready()
+    materialize.await_ready()
     known = labelled(some_visits(200, now_ms() - HOUR_MS, name="known"))
     before = stage.send(known)
     stage.await_materialized(materialize, "labels", stage.send_labels(known))
