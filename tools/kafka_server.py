@@ -31,6 +31,8 @@ SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "group.initial.rebalance.delay.ms": "0",
+    "group.consumer.min.heartbeat.interval.ms": "300",
+    "group.consumer.heartbeat.interval.ms": "300",
     "broker.session.timeout.ms": "6000",  # a killed broker may come back only after this
     "broker.heartbeat.interval.ms": "500",
     "auto.create.topics.enable": "false",
@@ -39,7 +41,7 @@ SETTINGS = {
     "num.io.threads": "4",
 }
 
-JVM = ["-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
+JVM = ["-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true"]
 LOGGING = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -47,18 +49,32 @@ LOGGING = [
 ]
 
 
+def draw_cluster_id() -> str:
+    """As Kafka writes them: 16 bytes in base64 that do not begin with a dash."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode().replace("-", "A")
+
+
 class KafkaServer:
     """One broker; its ports and its data stay the same over `kill` and `restart`.
 
     options: further broker settings by their names in server.properties.
+    cluster_id: the same for all brokers of a cluster; drawn where there is but one.
     """
 
     def __init__(
-        self, directory: Path, options: Mapping[str, str] | None = None, port: int | None = None
+        self,
+        directory: Path,
+        options: Mapping[str, str] | None = None,
+        port: int | None = None,
+        *,
+        cluster_id: str | None = None,
+        heap_mb: int = 512,
     ) -> None:
         self.directory = directory
         self.options = dict(options or {})
         self.port = port or free_port()
+        self.cluster_id = cluster_id or draw_cluster_id()
+        self._heap = f"-Xmx{heap_mb}m"
         self.controller_port = free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -72,16 +88,30 @@ class KafkaServer:
         """What the broker said (warnings and worse), over all its restarts."""
         return self.directory / "kafka.log"
 
+    @property
+    def data(self) -> Path:
+        """Its only log directory."""
+        return self.directory / "data"
+
     def start(self, timeout_s: float = 120.0) -> None:
         """Return when the broker is part of its cluster and answers; raises NoKafka, ServerDidNotStart."""
+        self.launch()
+        self.await_ready(timeout_s)
+
+    def launch(self) -> None:
+        """Start it and do not wait: one of several controllers answers only when most of them run."""
         assert self.process is None, "already started"
         java, jars = find_java(), classpath()
         self.directory.mkdir(parents=True, exist_ok=True)
         properties = self._write_properties()
-        command: list[str | Path] = [java, *JVM, *LOGGING, "-cp", jars]
-        if not (self._data / "meta.properties").exists():
+        command: list[str | Path] = [java, *JVM, self._heap, *LOGGING, "-cp", jars]
+        if not (self.data / "meta.properties").exists():
             self._format([*command, "kafka.tools.StorageTool"], properties)
         self.process = spawn([*command, "kafka.Kafka", properties], self.log)
+
+    def await_ready(self, timeout_s: float = 120.0) -> None:
+        """What `start` does after `launch`."""
+        assert self.process is not None, "not started"
         try:
             await_ready("Apache Kafka", self.process, self._answers, self.log, timeout_s)
         except BaseException:
@@ -101,10 +131,6 @@ class KafkaServer:
         self.stop()
         self.start()
 
-    @property
-    def _data(self) -> Path:
-        return self.directory / "data"
-
     def _write_properties(self) -> Path:
         client, controller = f"127.0.0.1:{self.port}", f"127.0.0.1:{self.controller_port}"
         settings = {
@@ -112,7 +138,7 @@ class KafkaServer:
             "listeners": f"PLAINTEXT://{client},CONTROLLER://{controller}",
             "advertised.listeners": f"PLAINTEXT://{client}",
             "controller.quorum.voters": f"1@{controller}",
-            "log.dirs": str(self._data),
+            "log.dirs": str(self.data),
             **self.options,
         }
         path = self.directory / "server.properties"
@@ -120,12 +146,11 @@ class KafkaServer:
         return path
 
     def _format(self, storage_tool: list[str | Path], properties: Path) -> None:
-        cluster = urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode().replace("-", "A")
-        command = [*storage_tool, "format", "--cluster-id", cluster, "--config", properties]
+        command = [*storage_tool, "format", "--cluster-id", self.cluster_id, "--config", properties]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise ServerDidNotStart(
-                f"formatting {self._data}: {done.stdout}{done.stderr}\n{last_lines(self.log)}"
+                f"formatting {self.data}: {done.stdout}{done.stderr}\n{last_lines(self.log)}"
             )
 
     def _answers(self) -> bool:

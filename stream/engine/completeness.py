@@ -119,7 +119,16 @@ class Reach:
     """The largest timestamp of its records, ms."""
 
 
-def passed(held: Held, reach: Reach, log_end: int, now_ms: int) -> Held:
+@dataclass(frozen=True, slots=True)
+class LogEnd:
+    """Where a log ended."""
+
+    offset: int
+    at_ms: int
+    """For what moment a broker vouched for it: a process that was stopped meanwhile must not say "now"."""
+
+
+def passed(held: Held, reach: Reach, log: LogEnd, now_ms: int) -> Held:
     """A batch was appended."""
     known = held.progress
     since, newest = known.complete_since, reach.newest
@@ -129,27 +138,31 @@ def passed(held: Held, reach: Reach, log_end: int, now_ms: int) -> Held:
     progress = structs.replace(
         known,
         offset=reached,
-        log_end=max(reached, log_end),
+        log_end=max(reached, log.offset),
         event_time=max(known.event_time, NEVER if newest is None else newest),
         complete_since=since,
-        written_at=now_ms,
+        written_at=_known_at(known, reached, log, now_ms),
     )
     arrived = reach.arrived if held.arrived is None else max(held.arrived, reach.arrived)
     return _said(replace(held, progress=progress, position=reach.offset, arrived=arrived))
 
 
-def idle(held: Held, log_end: int, now_ms: int, by_the_clock: bool, newest: int = NEVER) -> Held:
+def idle(held: Held, log: LogEnd, now_ms: int, by_the_clock: bool, newest: int = NEVER) -> Held:
     """Nothing came. A partition that never had an event holds, by the clock, all there is from now on.
 
     newest: event time of the whole topic when what came since would have been fetched.
     """
     known = held.progress
-    end = max(known.offset, log_end)
+    end = max(known.offset, log.offset)
     untouched = known.complete_since == NOTHING_YET and held.position == end and by_the_clock
     since = now_ms if untouched else known.complete_since
     not_before = max(known.not_before, newest) if held.position == end else known.not_before
     progress = structs.replace(
-        known, written_at=now_ms, log_end=end, complete_since=since, not_before=not_before
+        known,
+        written_at=_known_at(known, known.offset, log, now_ms),
+        log_end=end,
+        complete_since=since,
+        not_before=not_before,
     )
     return _said(replace(held, progress=progress))
 
@@ -175,6 +188,14 @@ def with_history(held: Held, claim: HistoryClaim) -> Held:
 def lacks(known: Progress, claim: HistoryClaim) -> int:
     """How much event time lies between a loaded history and what the log brought; 0 without a gap."""
     return 0 if known.complete_since == NOTHING_YET else max(known.complete_since - claim.until, 0)
+
+
+def _known_at(known: Progress, offset: int, log: LogEnd, now_ms: int) -> int:
+    """For what moment it holds what the progress says: at the log's end no later than that was its end."""
+    if offset < log.offset:
+        return now_ms
+    sure = min(now_ms, log.at_ms)
+    return max(known.written_at, sure) if known.at_end else sure
 
 
 def _said(held: Held) -> Held:

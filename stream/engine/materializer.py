@@ -20,7 +20,7 @@ from stream.engine.partitions import Partitions, Setback
 from stream.engine.stored import Stored, StoredState
 from stream.engine.surroundings import MaterializePolicy, Surroundings
 from stream.engine.watermark import Foldable, foldable, newest_of
-from stream.errors import Fatal, Retryable
+from stream.errors import Fatal
 from stream.metrics import MaterializeMetrics
 from stream.records import RecordBatch
 from stream.transport.endpoints import Source
@@ -28,7 +28,7 @@ from stream.transport.endpoints import Source
 STORE_PATIENCE_MS = 60_000
 STORE_RETRY_S = 0.2
 COMMIT_EVERY_MS = 200
-"""While batches are full: waiting for the broker costs as much as materializing a thousand events."""
+"""While batches are full."""
 
 
 class Materializer:
@@ -62,6 +62,8 @@ class Materializer:
         self._partitions = Partitions("", policy)
         self._to_commit: dict[int, int] = {}
         self._committed_ms = 0
+        self._refused = 0
+        """Commits of the source that were refused, as far as they are counted."""
         self._doubtful = False
         """The store failed, or was seen with another state: it is asked before anything is appended."""
         self._foldable: Foldable | None = None
@@ -190,17 +192,15 @@ class Materializer:
 
     def _commit(self) -> None:
         self._committed_ms = self._around.now_ms()
+        refused = self._attached.commits_refused
+        self._metrics.commits_failed(refused - self._refused)
+        self._refused = refused
         forwards = self._partitions.forwards(self._to_commit)
         self._to_commit = {}
         if not forwards:
             return
-        try:
-            self._attached.commit(forwards)
-        except Retryable:
-            self._metrics.commit_failed()
-            self._to_commit = forwards
-        else:
-            self._partitions.committed(forwards)
+        self._attached.commit(forwards)
+        self._partitions.committed(forwards)
 
     def _compare(self) -> Stored:
         """Go on from what the store says."""

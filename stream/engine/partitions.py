@@ -8,6 +8,7 @@ from features.progress import NEVER, HistoryClaim
 from stream.engine.completeness import (
     Found,
     Held,
+    LogEnd,
     Reach,
     another_life,
     from_the_start,
@@ -99,16 +100,17 @@ class Partitions:
     ) -> None:
         """A batch was appended."""
         for partition, reach in reached.items():
-            end = lags[partition].end if partition in lags else reach.offset
-            self.held[partition] = passed(self.held[partition], reach, end, now_ms)
+            held = self.held[partition]
+            log = _log_end(lags.get(partition), held, now_ms)
+            self.held[partition] = passed(held, reach, log, now_ms)
 
     def beat(
         self, lags: Mapping[int, PartitionLag], history: HistoryClaim | None, now_ms: int, newest: int = NEVER
     ) -> None:
         """The store is the one it was, and whole. newest: the topic's event time at the beat before."""
         for partition, held in self.held.items():
-            end = lags[partition].end if partition in lags else held.progress.log_end
-            alive = idle(held, end, now_ms, self._policy.by_the_clock, newest)
+            log = _log_end(lags.get(partition), held, now_ms)
+            alive = idle(held, log, now_ms, self._policy.by_the_clock, newest)
             known = verified(alive, now_ms, self._policy.rewind_ms)
             self.held[partition] = known if history is None else with_history(known, history)
 
@@ -161,3 +163,10 @@ class Partitions:
                 f"{known.offset}: the topic was made anew; give it another name, or clear the store"
             )
         return going_on(known, position_max, found)
+
+
+def _log_end(lag: PartitionLag | None, held: Held, now_ms: int) -> LogEnd:
+    """As the source knows it; without its word nothing is known since the last one."""
+    if lag is None:
+        return LogEnd(held.progress.log_end, held.progress.written_at)
+    return LogEnd(lag.end, now_ms if lag.end_at_ms is None else lag.end_at_ms)

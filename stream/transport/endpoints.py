@@ -6,8 +6,9 @@ The drivers stand beside this file; `tests/contract/test_transport.py` holds the
 from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
+from stream.errors import Aborted
 from stream.records import Headers, RecordBatch
 
 OnAck: TypeAlias = Callable[[int], None]
@@ -25,6 +26,10 @@ class PartitionLag:
     """The next offset `poll` will return."""
     end: int
     """The log's end, as last heard; never smaller than `position`."""
+    unread_since_ms: int = -1
+    """No unread record is older, ms since the epoch; -1 where none is unread, or nothing is known."""
+    end_at_ms: int | None = None
+    """For what moment a broker vouched for `end`, ms since the epoch; None where it is as of now."""
 
     @property
     def records(self) -> int:
@@ -32,7 +37,7 @@ class PartitionLag:
 
 
 class PartitionListener(Protocol):
-    """Who is told when partitions come and go. Called from inside `poll` and `close`, in their thread."""
+    """Who is told when partitions come and go. Called from inside `poll` and `close`, which wait for it."""
 
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         """These partitions are ours now, in addition to those we had.
@@ -40,7 +45,7 @@ class PartitionListener(Protocol):
         committed: by partition, the offset the group goes on from. Empty when the group answers that
         there is nothing more for us (under KIP-848 a member without partitions hears nothing).
         Returns where to read from, for partitions that shall start elsewhere. An offset before the
-        log's start is moved up to it. `Source.log_range` and `Source.commit` may be called in here.
+        log's start is moved up to it. `Source.log_range` may be called in here.
         """
         ...
 
@@ -81,15 +86,34 @@ class Source(Protocol):
         ...
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Store the next offset to read of each partition for the group; returns when they stand.
+        """Ask for the next offset to read of each partition to be stored for the group; waits for nothing.
 
-        Inside `PartitionListener.revoked` it may return once that is under way, ahead of the handover; a
-        refusal then goes unheard, and the records are read again.
+        What is refused counts in `commits_refused`, and is asked for again by itself, with the next commit
+        or in `poll`, for as long as the partition is ours. A refusal changes nothing else: the group may be
+        in the midst of a rebalance after which the partitions are still ours; if they are not, the listener
+        hears so in a later `poll`. What no retry helps raises `Fatal` in `poll`.
 
-        Raises `Retryable` where it was refused, and `Fatal`. A refusal changes nothing here: the group may
-        be in the midst of a rebalance after which the partitions are still ours, so that the next commit
-        stands; if they are not, the listener hears so in a later `poll`.
+        Inside `PartitionListener.revoked` the request goes ahead of the handover; a refusal is only counted
+        then, and the records are read again.
         """
+        ...
+
+    def await_commits(self, within_ms: int) -> bool:
+        """Wait until what was asked for stands, at most so long; whether it does. Else as a paused `poll`."""
+        ...
+
+    @property
+    def commits_refused(self) -> int:
+        """How often a commit was refused so far."""
+        ...
+
+    @property
+    def commit_note(self) -> str:
+        """What a transaction stores beside each offset, so that a topic made anew is recognised."""
+        ...
+
+    def group_metadata(self) -> Any:
+        """What a transaction of the same transport's sink takes for this member of the group, as of now."""
         ...
 
     def pause(self) -> None:
@@ -107,7 +131,7 @@ class Source(Protocol):
         ...
 
     def log_range(self, partition: int) -> tuple[int, int]:
-        """The first offset in the log and the one after its last. A round trip. Raises `Retryable`."""
+        """The first offset in the log and the one after its last. A round trip. Raises `Fatal`."""
         ...
 
     def partitions_of(self, topic: str) -> int:
@@ -115,16 +139,18 @@ class Source(Protocol):
         ...
 
     def close(self) -> None:
-        """Revoke everything (the listener is called) and leave the group. Idempotent."""
+        """Revoke everything (the listener is called) and leave the group. Idempotent.
+
+        Waits some seconds for brokers that do not answer, and then leaves without a word to them.
+        """
         ...
 
 
 class Sink(Protocol):
     """Where records are produced, in the order of the calls for each key."""
 
-    @property
-    def message_bytes_max(self) -> int:
-        """The largest record that may be produced, as `record_bytes` counts it."""
+    def bytes_max(self, topic: str) -> int:
+        """The largest record that this topic takes, as `record_bytes` counts it. It may change."""
         ...
 
     def produce_batch(
@@ -152,6 +178,35 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Give up what is not acknowledged. Idempotent."""
+        ...
+
+
+class TransactionalSink(Sink, Protocol):
+    """A sink whose records stand together with the offsets of what they answer, or not at all.
+
+    Whoever made one earlier with the same name is fenced; what that left open was aborted.
+    """
+
+    @property
+    def doom(self) -> Aborted | None:
+        """Why the open transaction cannot be committed any more; None while it can."""
+        ...
+
+    def begin(self) -> None:
+        """Open a transaction; nothing may be produced outside one. Raises `Fenced` and `Fatal`."""
+        ...
+
+    def commit(self, source: Source, offsets: Mapping[int, int]) -> None:
+        """Everything produced since `begin`, and these offsets of the source's group, stand when it returns.
+
+        Waits, and calls the `waiting` function the sink was made with. Where it raises `Aborted` nothing of
+        it stands and no transaction is open. Raises `Fenced` and `Fatal`; then a new start learns from the
+        group's offsets what stands. May be called inside `PartitionListener.revoked`.
+        """
+        ...
+
+    def abort(self) -> None:
+        """Nothing produced since `begin` stands when it returns. Raises `Fenced` and `Fatal`."""
         ...
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from confluent_kafka import KafkaError, TopicPartition
+from confluent_kafka import KafkaError, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from stream.errors import ConfigurationError, Fatal, Retryable
+from stream.errors import ConfigurationError, Fatal
 from stream.records import RecordBatch
 from stream.transport.kafka import KafkaConnection, KafkaSink, KafkaSource
 from stream.transport.memory import MemoryBroker, MemorySink, MemorySource
@@ -20,7 +20,7 @@ from tests.contract.clusters import (
     produce,
     read,
 )
-from tests.contract.librdkafka import OFFSET_COMMIT, RefusingKafka, produce_with_header
+from tests.contract.librdkafka import FETCH, OFFSET_COMMIT, RefusingKafka, produce_with_header
 from tools.kafka_server import KafkaServer
 
 Names = Callable[[str], str]
@@ -78,20 +78,36 @@ def test_a_refused_commit_takes_no_partition_from_us(refusing: KafkaCluster) -> 
     listener = Recorder()
     source = refusing.source("events", "g", listener)
     done = next_offsets(read(source, 1))
-    for code in (KafkaError.REBALANCE_IN_PROGRESS, KafkaError.STALE_MEMBER_EPOCH):
+    assert source.await_commits(30_000)
+    codes = [KafkaError.REBALANCE_IN_PROGRESS, KafkaError.STALE_MEMBER_EPOCH]
+    for refused, code in enumerate(codes, start=1):
         refusing.refuse(OFFSET_COMMIT, [code])
-        with pytest.raises(Retryable):
-            source.commit(done)
-        assert source.lag().keys() == set(range(PARTITIONS))
-        assert len(source.poll(10, 100)) == 0
-    source.commit(done)
-    assert refusing.committed("events", "g")[0] == 1
-    # After this one librdkafka joins anew by itself; the listener hears so in a poll, as of any loss.
-    refusing.refuse(OFFSET_COMMIT, [KafkaError.ILLEGAL_GENERATION])
-    with pytest.raises(Retryable):
         source.commit(done)
-    assert source.lag().keys() == set(range(PARTITIONS))
+        poll_until([source], lambda: source.commits_refused == refused)  # noqa: B023  # called in here
+        assert source.lag().keys() == set(range(PARTITIONS))
+    assert source.await_commits(30_000)
+    assert refusing.committed("events", "g")[0] == 1
     assert [name for name, _ in listener.calls] == ["assigned"]
+
+
+def test_a_commit_that_no_retry_helps_stops_the_worker(refusing: KafkaCluster) -> None:
+    source = refusing.source("events", "g", Recorder())
+    done = next_offsets(read(source, 1))
+    assert source.await_commits(30_000)
+    refusing.refuse(OFFSET_COMMIT, [KafkaError.GROUP_AUTHORIZATION_FAILED])
+    source.commit(done)
+    with pytest.raises(Fatal, match="grant this principal READ on the group"):
+        source.await_commits(30_000)
+
+
+def test_a_leader_that_knows_less_for_a_moment_is_no_incident(refusing: KafkaCluster) -> None:
+    source = refusing.source("events", "g", Recorder())
+    done = next_offsets(read(source, 1))
+    refusing.refuse(FETCH, [KafkaError.OFFSET_OUT_OF_RANGE] * 3)
+    produce(refusing.sink(), "events", [b"%d" % i for i in range(20)])
+    found = read(source, 20)
+    assert sorted(int(r.value or b"") for r in found) == list(range(20))
+    assert min(r.offset for r in found if r.partition in done) == 1
 
 
 def test_a_record_whose_header_has_no_readable_name_is_read_without_headers(refusing: KafkaCluster) -> None:
@@ -117,8 +133,7 @@ def test_a_member_that_was_expelled_cannot_commit_and_forgets_its_partitions(
     other = Recorder()
     successor = real.source(topic, f"{topic}.g", other)
     poll_until([successor], lambda: len(other.held) == PARTITIONS)  # while `source` is never polled
-    with pytest.raises(Retryable):
-        source.commit(done)
+    source.commit(done)
     source.lag()
     assert not any(name == "lost" for name, _ in slow.calls)
     # One poll then tells of everything that happened meanwhile, and the listener commits in the midst of it.
@@ -204,12 +219,13 @@ def test_in_memory_a_refused_commit_takes_no_partition_from_us() -> None:
     source = MemorySource(broker, "t", "g", listener)
     source.poll(10, 0)
     broker.rebalancing = True
-    with pytest.raises(Retryable):
-        source.commit({0: 0})
+    source.commit({0: 7})
+    assert source.commits_refused == 1
+    assert not source.await_commits(0)
     assert source.lag().keys() == set(range(PARTITIONS))
     broker.rebalancing = False
-    source.poll(10, 0)
-    source.commit({0: 0})
+    assert source.await_commits(1_000)
+    assert broker.committed("t", "g")[0] == 7
     assert [name for name, _ in listener.calls] == ["assigned"]
 
 
@@ -220,8 +236,8 @@ def test_in_memory_an_expelled_member_cannot_commit_and_forgets_its_partitions()
     source = MemorySource(broker, "t", "g", listener)
     source.poll(10, 0)
     broker.expel(source)
-    with pytest.raises(Retryable):
-        source.commit({0: 1})
+    source.commit({0: 1})
+    assert source.commits_refused == 1
     assert [name for name, _ in listener.calls] == ["assigned"]
     source.poll(10, 0)
     assert listener.calls[1] == ("lost", frozenset(range(PARTITIONS)))
@@ -239,3 +255,36 @@ def test_in_memory_records_deleted_under_a_reader_stop_it() -> None:
     broker.delete_before("t", 0, 2)
     with pytest.raises(Fatal, match=r"t\[0\]"):
         source.poll(10, 0)
+
+
+def test_aborted_records_and_control_records_at_the_end_are_no_lag(
+    real: KafkaCluster, fresh_name: Names
+) -> None:
+    topic = fresh_name("events")
+    real.create(topic)
+    source = real.source(topic, f"{topic}.g", Recorder())
+    producer = Producer({"bootstrap.servers": real.bootstrap, "transactional.id": topic})
+    producer.init_transactions(30)
+    for end in (producer.commit_transaction, producer.abort_transaction):
+        producer.begin_transaction()
+        for i in range(20):
+            producer.produce(topic, b"%d" % i, b"%d" % i)
+        assert producer.flush(30) == 0
+        end(30)
+    assert len(read(source, 20)) == 20
+    poll_until([source], lambda: sum(lag.records for lag in source.lag().values()) == 0)
+    assert {p: source.log_range(p)[1] for p in range(PARTITIONS)} == {
+        p: lag.position for p, lag in source.lag().items()
+    }
+
+
+def test_a_record_larger_than_any_fetch_limit_is_read(real: KafkaCluster, fresh_name: Names) -> None:
+    topic, size = fresh_name("events"), 12_000_000
+    create_with_admin(real.bootstrap, {"max.message.bytes": str(2 * size)})(topic)
+    producer = Producer({"bootstrap.servers": real.bootstrap, "message.max.bytes": 2 * size})
+    producer.produce(topic, b"x" * size, b"large")
+    producer.produce(topic, b"small", b"large")
+    assert producer.flush(30) == 0
+    assert size > int(real.connection().consumer("g")["fetch.max.bytes"])
+    found = read(real.source(topic, f"{topic}.g", Recorder()), 2)
+    assert [len(r.value or b"") for r in found] == [size, 5]

@@ -1,5 +1,6 @@
 """librdkafka's errors, sorted: what passes by itself, and what only a person can mend."""
 
+import re
 from collections.abc import Mapping
 
 from confluent_kafka import KafkaError, KafkaException
@@ -38,10 +39,20 @@ MENDS: Mapping[int, str] = {
     KafkaError._AUTHENTICATION: "check the sasl.* and ssl.* properties",
     KafkaError.SASL_AUTHENTICATION_FAILED: "check sasl.username and sasl.password",
     KafkaError.FENCED_INSTANCE_ID: "another worker runs with the same group.instance.id: give each its own",
-    KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the topic",
+    KafkaError.MSG_SIZE_TOO_LARGE: "raise max.message.bytes of the topic, or lower "
+    "kafka.properties.message.max.bytes to it",
+    KafkaError.INVALID_TRANSACTION_TIMEOUT: "lower delivery.transaction_timeout_ms, or raise the brokers' "
+    "transaction.max.timeout.ms",
+    KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "grant this principal WRITE on the transactional id",
     KafkaError.INCONSISTENT_GROUP_PROTOCOL: "the group's members use another partition.assignment.strategy: "
     "move them over one list at a time",
 }
+
+TWIN = re.compile(r"group\.instance\.id|instance ID", re.IGNORECASE)
+"""What librdkafka's last error of a static member says; it does not tell the code behind it."""
+
+GONE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID, KafkaError._UNKNOWN_TOPIC})
+"""What a topic's end looks like, and for moments a broker's start."""
 
 
 def is_fatal(error: KafkaError) -> bool:
@@ -51,6 +62,8 @@ def is_fatal(error: KafkaError) -> bool:
 def sentence(what: str, error: KafkaError) -> str:
     """Place, cause and, where we know one, the mend."""
     mend = MENDS.get(error.code())
+    if error.code() == KafkaError._FATAL and TWIN.search(error.str()):
+        mend = MENDS[KafkaError.FENCED_INSTANCE_ID]
     return f"{what}: {error.str()} ({error.name()})" + (f"; {mend}" if mend else "")
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from stream.errors import Fatal, Retryable
+from stream.errors import Fatal
 from stream.records import RecordBatch
+from stream.transport.commits import Commits, answered, asked, forgotten, sent
 from stream.transport.endpoints import PartitionLag, PartitionListener, Start
 from stream.transport.memory.broker import Group, Log, MemoryBroker, StoredRecord
 
@@ -27,6 +28,7 @@ class MemorySource:
         self._broker, self._topic, self._listener, self._start = broker, topic, listener, start
         self._group_name = group
         self._positions: dict[int, int] = {}
+        self._commits = Commits()
         self._paused = self._closed = self._answered = False
         self._group.members.append(self)
 
@@ -53,6 +55,8 @@ class MemorySource:
     def poll(self, events_max: int, wait_ms: int) -> RecordBatch:
         deadline = time.monotonic() + wait_ms / 1000
         self._rebalance()
+        if not self._broker.down and not self._broker.rebalancing:
+            self._send_commits()
         read = self._read(events_max)
         while not read and time.monotonic() < deadline:
             time.sleep(IDLE_STEP_S)
@@ -68,14 +72,37 @@ class MemorySource:
             headers=lambda i: list(records[i].headers),
         )
 
+    @property
+    def commits_refused(self) -> int:
+        return self._commits.refused
+
+    @property
+    def commit_note(self) -> str:
+        return ""
+
     def commit(self, offsets: Mapping[int, int]) -> None:
-        if self._broker.down:
-            raise Retryable(f"commit of group {self.group} on {self._topic}: no broker answers")
-        group = self._group
-        is_ours = self in group.members and all(group.owners.get(p) is self for p in offsets)
-        if self._broker.rebalancing or not is_ours:
-            raise Retryable(f"commit of group {self.group} on {self._topic}: the group moved on")
-        group.committed |= offsets
+        self._commits = asked(self._commits, offsets)
+        self._send_commits()
+
+    def await_commits(self, within_ms: int) -> bool:
+        deadline = time.monotonic() + within_ms / 1000
+        was_paused, self._paused = self._paused, True
+        while self._commits.wanted and time.monotonic() < deadline:
+            self.poll(1, 1)
+        self._paused = was_paused
+        return not self._commits.wanted
+
+    def _send_commits(self) -> None:
+        wanted, group = self._commits.wanted, self._group
+        if not self._commits.due:
+            return
+        is_ours = self in group.members and all(group.owners.get(p) is self for p in wanted)
+        stands = wanted if is_ours and not self._broker.down and not self._broker.rebalancing else {}
+        group.committed |= stands
+        self._commits = answered(sent(self._commits), stands, was_refused=not stands)
+
+    def group_metadata(self) -> "MemorySource":
+        return self
 
     def pause(self) -> None:
         self._paused = True
@@ -87,8 +114,12 @@ class MemorySource:
         self._positions |= {p: offset for p, offset in offsets.items() if p in self._positions}
 
     def lag(self) -> Mapping[int, PartitionLag]:
-        logs = self._broker.logs(self._topic)
-        return {p: PartitionLag(at, max(at, logs[p].high)) for p, at in self._positions.items()}
+        logs, lags = self._broker.logs(self._topic), {}
+        for partition, at in self._positions.items():
+            unread, _ = logs[partition].read(at, 1)
+            since = unread[0].timestamp if unread else -1
+            lags[partition] = PartitionLag(at, max(at, logs[partition].high), since)
+        return lags
 
     def log_range(self, partition: int) -> tuple[int, int]:
         log = self._broker.logs(self._topic)[partition]
@@ -159,6 +190,7 @@ class MemorySource:
     def _forget(self, partitions: set[int]) -> None:
         for partition in partitions:
             self._positions.pop(partition, None)
+            self._commits = forgotten(self._commits, {partition})
             if self._group.owners.get(partition) is self:
                 del self._group.owners[partition]
 
@@ -171,7 +203,6 @@ class MemorySource:
             position = self._positions[partition]
             if position < logs[partition].low:
                 raise Fatal(f"{self._topic}[{partition}]: offset {position} was deleted before it was read")
-            found = logs[partition].read(position, events_max - len(read))
-            self._positions[partition] = position + len(found)
+            found, self._positions[partition] = logs[partition].read(position, events_max - len(read))
             read += [(partition, record) for record in found]
         return read

@@ -1,0 +1,107 @@
+"""How far each assigned partition is read, and where its log ends: bookkeeping; times are arguments."""
+
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from stream.transport.endpoints import PartitionLag
+
+NOTHING = -1
+
+
+@dataclass(slots=True)
+class _Place:
+    position: int
+    """The next offset to return."""
+    end: int
+    """The log's end, as a broker was asked for it last; behind what an open transaction hides it goes on."""
+    asked_ms: int
+    """When that was."""
+    end_seen: int = NOTHING
+    """Where the fetcher last ran out of records: control records before it are never returned."""
+    timestamp: int = NOTHING
+    """Of the last record returned."""
+    caught_up_ms: int = NOTHING
+    """When nothing was unread, for the last time."""
+
+    @property
+    def done(self) -> int:
+        """Everything before this was returned, or never will be."""
+        return max(self.position, self.end_seen)
+
+
+class Reading:
+    """Of one topic's partitions in hand."""
+
+    def __init__(self) -> None:
+        self._places: dict[int, _Place] = {}
+        self.seeking: dict[int, int] = {}
+        """Where to read on from, as soon as the fetcher lets us say so."""
+
+    @property
+    def partitions(self) -> AbstractSet[int]:
+        return self._places.keys()
+
+    @property
+    def fetched(self) -> AbstractSet[int]:
+        """Those whose records count: another's left in the call that fetched from it, or are read again."""
+        return self._places.keys() - self.seeking.keys()
+
+    @property
+    def positions(self) -> dict[int, int]:
+        return {partition: place.position for partition, place in self._places.items()}
+
+    def begin(self, starts: Mapping[int, int], ends: Mapping[int, int], asked_ms: int) -> None:
+        """ends: of their logs, which were asked for at `asked_ms`."""
+        for partition, start in starts.items():
+            self._places[partition] = _Place(start, ends[partition], asked_ms)
+
+    def returned(self, partitions: Iterable[int], offsets: list[int], timestamps: list[int]) -> None:
+        """These records, ascending in each partition, were handed on."""
+        for partition, at in {partition: at for at, partition in enumerate(partitions)}.items():
+            place = self._places[partition]
+            place.position, place.timestamp = offsets[at] + 1, timestamps[at]
+
+    def ran_out(self, partition: int, offset: int, now_ms: int) -> None:
+        """The fetcher found no more records before `offset`."""
+        place = self._places[partition]
+        place.end_seen = offset
+        if offset >= place.position:
+            place.caught_up_ms = now_ms
+
+    def told(self, ends: Mapping[int, int], asked_ms: int, now_ms: int) -> None:
+        """Brokers told where logs end; they were asked at `asked_ms`."""
+        for partition, end in ends.items():
+            place = self._places.get(partition)
+            if place is not None:
+                place.end, place.asked_ms = end, asked_ms
+                if place.done >= end:
+                    place.caught_up_ms = now_ms
+
+    def go_to(self, offsets: Mapping[int, int]) -> None:
+        """Read on from there; partitions that are not in hand are passed over."""
+        for partition, offset in offsets.items():
+            place = self._places.get(partition)
+            if place is not None:
+                place.position, place.end_seen = offset, NOTHING
+                self.seeking[partition] = offset
+
+    def forget(self, partitions: AbstractSet[int]) -> None:
+        for partition in partitions:
+            self._places.pop(partition, None)
+            self.seeking.pop(partition, None)
+
+    def lag(self, heard: Callable[[int], int], is_told: bool = True) -> dict[int, PartitionLag]:
+        """heard: a partition's end as the fetcher heard it; it may lie behind an open transaction.
+        is_told: whether `told` is called from time to time. The fetcher's word is not taken for an end's
+        age: a process that was stopped for a while finds it as it was before.
+
+        Once the fetcher ran out of records its word is not taken: nothing before that end can be had.
+        """
+        lags = {}
+        for partition, place in self._places.items():
+            at_end = place.end_seen >= place.position
+            end = max(place.done, place.end, NOTHING if at_end else heard(partition))
+            since = max(place.timestamp, place.caught_up_ms) if end > place.done else NOTHING
+            lags[partition] = PartitionLag(place.done, end, since, place.asked_ms if is_told else None)
+        return lags

@@ -1,0 +1,100 @@
+"""Lag, in records and in time, past control records, open transactions, pauses and rewinds."""
+
+from stream.transport.endpoints import PartitionLag
+from stream.transport.kafka.reading import Reading
+
+
+def begun(start: int = 0, end: int = 10) -> Reading:
+    reading = Reading()
+    reading.begin({0: start}, {0: end}, asked_ms=1)
+    return reading
+
+
+def lag(reading: Reading, heard: int = -1) -> PartitionLag:
+    return reading.lag(lambda _: heard, is_told=False)[0]
+
+
+def read(reading: Reading, offset: int, timestamp: int = 0) -> None:
+    reading.returned([0], [offset], [timestamp])
+
+
+def test_what_was_there_when_the_partition_came_is_lag_before_anything_is_heard() -> None:
+    assert lag(begun()).records == 10
+
+
+def test_control_records_at_the_end_are_no_lag_once_the_fetcher_passed_them() -> None:
+    reading = begun()
+    read(reading, 7)
+    assert lag(reading).records == 2
+    reading.ran_out(0, 10, now_ms=5)
+    assert lag(reading) == PartitionLag(10, 10)
+
+
+def test_an_open_transaction_is_no_lag_and_what_comes_after_it_ended_is() -> None:
+    reading = begun(end=8)
+    read(reading, 7)
+    reading.ran_out(0, 8, now_ms=5)
+    assert lag(reading, heard=20).records == 0
+    reading.told({0: 20}, asked_ms=6, now_ms=6)
+    assert lag(reading, heard=20).records == 12
+
+
+def test_what_comes_while_a_partition_is_paused_is_lag_though_nothing_is_fetched() -> None:
+    reading = begun()
+    read(reading, 9)
+    reading.ran_out(0, 10, now_ms=5)
+    reading.told({0: 15}, asked_ms=6, now_ms=6)
+    assert lag(reading).records == 5
+
+
+def test_a_gap_that_compaction_left_at_the_end_is_no_lag() -> None:
+    reading = begun(end=100)
+    read(reading, 40)
+    reading.ran_out(0, 100, now_ms=5)
+    assert lag(reading).records == 0
+
+
+def test_what_is_read_again_is_lag() -> None:
+    reading = begun()
+    read(reading, 9)
+    reading.ran_out(0, 10, now_ms=5)
+    reading.go_to({0: 4, 9: 1})
+    assert lag(reading) == PartitionLag(4, 10, 5)
+    assert reading.seeking == {0: 4}
+
+
+def test_an_end_that_went_back_is_believed() -> None:
+    reading = begun(end=100)
+    reading.told({0: 60, 5: 1}, asked_ms=5, now_ms=5)
+    assert lag(reading).end == 60
+
+
+def test_a_record_that_comes_after_hours_of_nothing_is_not_hours_late() -> None:
+    reading = begun()
+    read(reading, 9, timestamp=1_000)
+    assert lag(reading).unread_since_ms == -1
+    reading.told({0: 11}, asked_ms=2_000, now_ms=2_000)
+    assert lag(reading).unread_since_ms == 1_000
+    read(reading, 10, timestamp=1_900)
+    reading.told({0: 11}, asked_ms=3_600_000, now_ms=3_600_000)
+    reading.told({0: 12}, asked_ms=3_602_000, now_ms=3_602_000)
+    assert lag(reading).unread_since_ms == 3_600_000
+
+
+def test_the_end_is_known_for_the_moment_a_broker_was_asked_and_not_for_that_of_reading_up_to_it() -> None:
+    reading = begun()
+    read(reading, 9)
+    reading.ran_out(0, 10, now_ms=9_000)
+    assert reading.lag(lambda _: 10)[0].end_at_ms == 1
+    reading.told({0: 10}, asked_ms=9_500, now_ms=12_000)
+    assert reading.lag(lambda _: 10)[0].end_at_ms == 9_500
+    assert lag(reading).end_at_ms is None, "of a source that is never told its own word is taken"
+
+
+def test_a_partition_that_left_is_forgotten() -> None:
+    reading = begun()
+    reading.go_to({0: 3})
+    reading.forget({0})
+    assert (reading.positions, reading.seeking) == ({}, {})
+    reading.told({0: 3}, asked_ms=1, now_ms=1)
+    assert reading.lag(lambda _: 3) == {}
