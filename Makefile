@@ -51,9 +51,24 @@ parity: $(STAMP) ## every published transaction, offline and served, against the
 	@RIVERRUN_REQUIRE=kafka,redis,data $(BIN)/python -m pytest -m parity $(ARGS)
 
 .PHONY: chaos
-chaos: $(STAMP) ## fifty kill -9 of materializers, zombies and doubled records (RIVERRUN_TEST_SEED repeats a run)
-	@RIVERRUN_REQUIRE=kafka,redis RIVERRUN_TEST_KILLS=50 RIVERRUN_TEST_SEED=$${RIVERRUN_TEST_SEED:-$$(date +%s)} \
-		$(BIN)/python -m pytest tests/chaos $(ARGS)
+chaos: $(STAMP) ## two hundred faults of all kinds, in both modes (RIVERRUN_TEST_SEED repeats a run, RIVERRUN_CHAOS_FAULTS)
+	@RIVERRUN_REQUIRE=kafka,redis,toxiproxy RIVERRUN_TEST_KILLS=$${RIVERRUN_TEST_KILLS:-50} \
+		RIVERRUN_CHAOS_FAULTS=$${RIVERRUN_CHAOS_FAULTS:-200} RIVERRUN_TEST_SEED=$${RIVERRUN_TEST_SEED:-$$(date +%s)} \
+		$(BIN)/python -m pytest tests/chaos -m "chaos or not chaos" $(ARGS)
+
+FUZZER := build/fuzz/site/.installed
+
+.PHONY: fuzz
+fuzz: $(STAMP) $(FUZZER) ## a million hostile inputs, steered by coverage (FUZZ_RUNS=5000000, ARGS="--jobs 1 rows")
+	@PYTHONPATH=build/fuzz/site $(BIN)/python -m tests.fuzz $(ARGS)
+
+$(FUZZER): tests/fuzz/requirements.txt $(STAMP)
+	@$(BIN)/python -m pip install --quiet --no-deps --require-hashes --upgrade --target $(@D) --requirement $<
+	@touch $@
+
+.PHONY: soak
+soak: $(STAMP) ## workers under load and mild faults: memory, descriptors, threads (SOAK_MINUTES=30 SOAK_RATE=2000)
+	@$(BIN)/python -m tests.soak
 
 .PHONY: bench-features
 bench-features: $(STAMP) ## what features cost, each benchmark one JSON object (wants a quiet machine)

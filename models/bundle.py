@@ -10,7 +10,7 @@ import numpy as np
 
 from features.arrays import Floats
 from features.categories import Categories
-from features.definition import DefinitionError, definition_from_data
+from features.definition import definition_from_data
 from features.definition.fingerprint import fingerprints
 from features.definition.model import Definition
 from features.matrix import FeaturePlan
@@ -143,7 +143,7 @@ def load_bundle(path: Path) -> Bundle:
         raise BundleRefused(path / MODEL, str(error), "Train again with this definition") from error
     try:
         reference = decode_reference(files[REFERENCE])
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleRefused(path / REFERENCE, f"cannot be read: {error}", "Train again") from error
     categories = _categories(path, definition, files.get(CATEGORIES))
     golden = _golden(path, definition, categories, scorer, files[GOLDEN])
@@ -207,7 +207,7 @@ def _definition(path: Path, manifest: Manifest, data: bytes) -> Definition:
     file = path / DEFINITION
     try:
         definition = definition_from_data(msgspec.json.decode(data), str(file))
-    except (DefinitionError, msgspec.DecodeError) as error:
+    except (ValueError, RecursionError) as error:  # DefinitionError is one, too
         raise BundleRefused(
             file, f"is no valid definition: {error}", "Train again with this riverrun"
         ) from error
@@ -229,7 +229,7 @@ def _categories(path: Path, definition: Definition, data: bytes | None) -> Categ
     file = path / CATEGORIES
     try:
         return decode_categories(definition, b"{}" if data is None else data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleRefused(file, str(error), "Train again with this definition") from error
 
 
@@ -239,7 +239,7 @@ def _golden(
     file = path / GOLDEN
     try:
         cases = decode_cases(data)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleRefused(file, f"cannot be read: {error}", "Train again") from error
     if not cases:
         raise BundleRefused(file, "holds no case", "Train again")

@@ -46,7 +46,7 @@ def read_deployment(models_dir: Path) -> Deployment:
     except OSError as error:
         mend = "Check the path and that this process may read it"
         raise DeploymentError(path, f"cannot be read: {error.strerror}", mend) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DeploymentError(path, f"is not JSON: {error}", _MEND) from error
     if not isinstance(data, dict) or "champion" not in data:
         raise DeploymentError(path, "names no champion", _MEND)

@@ -74,7 +74,7 @@ def decode_manifest(data: bytes) -> Manifest:
     rebuild = "Train or copy the bundle again"
     try:
         header = msgspec.json.decode(data, type=_Header)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestInvalid(f"is no manifest: {error}", rebuild) from error
     if header.format > FORMAT:
         reads = f"this riverrun reads {OLDEST_READ}" + (f" to {FORMAT}" if OLDEST_READ < FORMAT else "")
@@ -87,7 +87,7 @@ def decode_manifest(data: bytes) -> Manifest:
         )
     try:
         manifest = msgspec.json.decode(data, type=Manifest)
-    except msgspec.DecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise ManifestInvalid(f"is no manifest: {error}", rebuild) from error
     for name, digest in manifest.files.items():
         if not is_plain_name(name):

@@ -70,10 +70,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for name in set(getattr(item, "fixturenames", ())) & fixtures.keys():
             item.add_marker(fixtures[name])
-    if "parity" not in config.option.markexpr:
-        long = [item for item in items if item.get_closest_marker("parity")]
-        items[:] = [item for item in items if item not in long]
-        config.hook.pytest_deselected(items=long)
+    for marker in ("parity", "chaos"):
+        if marker not in config.option.markexpr:
+            long = [item for item in items if item.get_closest_marker(marker)]
+            items[:] = [item for item in items if item not in long]
+            config.hook.pytest_deselected(items=long)
 
 
 @pytest.fixture(scope="session")

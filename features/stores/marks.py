@@ -24,5 +24,5 @@ def stored_mark(progress: bytes | None) -> Mark | None:
     """The mark of what a store holds; None where that is nothing or no progress."""
     try:
         return None if progress is None else _decoder.decode(progress)
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         return None

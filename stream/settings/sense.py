@@ -13,6 +13,8 @@ from stream.settings.keys import PROPERTIES, is_secret
 from stream.settings.sections import Settings
 from stream.transport.kafka.properties import OWNED
 
+TRANSACTIONS_IN_TIMEOUT = 10
+"""So many times must a transaction fit into the timeout: acknowledgements may be late."""
 _STOP = "riverrun.stop"
 """A property that does not exist: librdkafka reads what stands before it, and makes no client."""
 
@@ -30,6 +32,7 @@ def doubts(settings: Settings) -> Iterator[Doubt]:
     """Everything that does not make sense although each value may be what it is."""
     yield from _groups_and_topics(settings)
     yield from _times(settings)
+    yield from _delivery(settings)
     yield from _redis(settings)
     for name, value in settings.kafka.properties.items():
         yield from _property(name, value)
@@ -70,6 +73,46 @@ def _times(settings: Settings) -> Iterator[Doubt]:
             )
 
 
+def _delivery(settings: Settings) -> Iterator[Doubt]:
+    delivery = settings.delivery
+    if delivery.mode != "exactly_once":
+        return
+    if delivery.transaction_ms * TRANSACTIONS_IN_TIMEOUT > delivery.transaction_timeout_ms:
+        yield Doubt(
+            ("delivery.transaction_ms", "delivery.transaction_timeout_ms"),
+            f"a transaction of {delivery.transaction_ms} ms may not end before Kafka gives it up after "
+            f"delivery.transaction_timeout_ms = {delivery.transaction_timeout_ms}",
+            f"make it a {TRANSACTIONS_IN_TIMEOUT}th of delivery.transaction_timeout_ms or less",
+        )
+    if delivery.transaction_timeout_ms >= 1_000 * settings.watchdog.stall_s:
+        yield Doubt(
+            ("delivery.transaction_timeout_ms", "watchdog.stall_s"),
+            f"a worker that waits so long for a transaction is taken for stalled after "
+            f"{settings.watchdog.stall_s} s",
+            "make it less, or watchdog.stall_s more",
+        )
+    if delivery.worker is None and settings.http.port == 0:
+        yield Doubt(
+            ("delivery.worker", "delivery.mode", "http.port"),
+            "with http.port = 0 nothing names this worker, and after a start it would not be known again",
+            "give each worker of the group a name of its own, or a fixed http.port",
+        )
+    linger = settings.kafka.properties.get("linger.ms") or settings.kafka.properties.get(
+        "queue.buffering.max.ms"
+    )
+    try:
+        linger_ms = float(linger.get_secret_value()) if linger is not None else 0.0
+    except ValueError:
+        return  # told of already
+    if linger_ms >= delivery.transaction_ms:
+        yield Doubt(
+            (f"{PROPERTIES}.linger.ms", "delivery.transaction_ms"),
+            f"records that linger for {linger_ms:g} ms do not come before their transaction is to end, after "
+            f"delivery.transaction_ms = {delivery.transaction_ms}",
+            "make it a fraction of delivery.transaction_ms",
+        )
+
+
 def _redis(settings: Settings) -> Iterator[Doubt]:
     redis = settings.redis
     if redis.cert_file is not None and redis.key_file is None:
@@ -102,6 +145,7 @@ def _property(name: str, value: SecretStr) -> Iterator[Doubt]:
 def refusal_of_librdkafka(name: str, value: str) -> str | None:
     """What librdkafka says of one property; None when it takes it. Makes no client and no connection."""
     try:
+        f"{name}{value}".encode()  # half of a surrogate pair crashes confluent_kafka, and the process with it
         Producer({name: value, _STOP: ""})
     except KafkaException as error:
         cause: str = error.args[0].str()
