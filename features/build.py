@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from features.arrays import Bools, Floats, Ints
+from features.arrays import Bools, Floats, Ints, UInts
 from features.build_carry import still_seen
 from features.build_labels import LabelRecords
 from features.build_order import NEVER, Slice, join_slices
@@ -45,6 +45,7 @@ class BuiltSlice:
 
     events: EventColumns
     """Their labels are those to learn: NaN where one has not matured."""
+    positions: UInts
     matrix: Floats
     """Shape (n, features)."""
     trimmed: Bools
@@ -113,6 +114,7 @@ class SetBuilder:
             found = self._plan.evaluate(batch, rows, index[some], lookups)
             yield BuiltSlice(
                 events=replace(events, labels=labels_to_learn(self._definition, events.labels)),
+                positions=united.positions[index[some]],
                 matrix=found.values,
                 trimmed=found.trimmed,
                 texts=self._texts(events, lookups, index[some]),

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 import typer
 
 from models.threads import prepare_lightgbm, use_one_thread
-from stream.commands import features
+from stream.commands import deadletters, features
 from stream.commands.endings import ending_in_words
 from stream.commands.flags import (
     ConfigFile,
@@ -26,6 +26,7 @@ from stream.commands.flags import (
     settings_from,
 )
 from stream.commands.materialize import materialize
+from stream.commands.replay import replay
 
 app = typer.Typer(
     name="riverrun",
@@ -38,6 +39,7 @@ app = typer.Typer(
 topics_app = typer.Typer(help="The topics of a use case.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(topics_app, name="topics")
 app.add_typer(features.app, name="features")
+app.add_typer(deadletters.app, name="deadletters")
 
 UseCaseArgument = Annotated[
     Path, typer.Argument(metavar="FILE", help="The use case file.", exists=True, dir_okay=False)
@@ -74,6 +76,7 @@ def score(
 
 
 app.command()(materialize)
+app.command()(replay)
 
 
 @app.command()

@@ -1,9 +1,18 @@
-"""The limit on rejected records: garbage stops the worker instead of draining into the dead letters."""
+"""The limit on rejected records: garbage stops the worker instead of draining into the dead letters.
+
+A worker that starts knows nothing of what was before. If it waited until it had seen enough to judge a
+share by, every start would let that much garbage through, and a supervisor starts it again and again. So
+rejected records that are clearly too many stop it within its first batches; since the batch at hand is not
+published then, the next start meets the same batch and stops at once.
+"""
 
 from collections import deque
 
 JUDGED_FROM = 1_000
-"""Fewer records than this are too few to judge by."""
+"""Fewer records than this are too few to judge by their share alone."""
+CLEARLY = 30
+"""So many rejected beyond the share are too many, however few the records. At a true share of 8 %, and a
+limit of 10 %, chance alone comes so far less than once in a million starts."""
 
 
 class RejectLimit:
@@ -31,4 +40,5 @@ class RejectLimit:
             self._records -= oldest[0]
             self._rejected -= oldest[1]
         judged = self._records >= min(self._window, JUDGED_FROM)
-        return judged and self.share > self._share_max
+        clearly = self._rejected > self._share_max * self._records + CLEARLY
+        return clearly or (judged and self.share > self._share_max)

@@ -10,6 +10,7 @@ from features.definition.model import Definition
 from features.event import EventBatch
 from features.matrix import NO_LOOKUPS, FeaturePlan
 from features.rows import RowId, Rows
+from features.window import Evaluated
 from models.bundle import Bundle
 from models.rules import RuleModel
 from models.scorer import output_count
@@ -49,14 +50,15 @@ class Scored:
 def score(
     answerers: Answerers,
     events: EventBatch,
-    rows: Mapping[RowId, Rows],
+    rows: Mapping[RowId, Rows | Evaluated],
     index: Ints,
     usable: Bools,
     lookups: Mapping[str, Floats] = NO_LOOKUPS,
 ) -> Scored:
     """Let the best that can answer each of the n events at `index`; one call per model and batch.
 
-    usable: shape (n,); where it is False no model is asked. lookups: as `FeaturePlan.evaluate` takes them.
+    usable: shape (n,); where it is False no model is asked. rows, lookups: as `FeaturePlan.evaluate` takes
+    them.
     """
     n = len(index)
     found = answerers.plan.evaluate(events, rows, index, lookups)

@@ -1,0 +1,1 @@
+"""What `riverrun deadletters` is made of: letters where they stand, shown, and sent back."""
