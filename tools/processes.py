@@ -1,12 +1,17 @@
 """Child processes of which only ours are ever stopped, and ports that are free."""
 
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+_PROBES_MAX = 1_000
+_given: set[int] = set()
 
 
 class ServerDidNotStart(RuntimeError):
@@ -14,11 +19,20 @@ class ServerDidNotStart(RuntimeError):
 
 
 def free_port() -> int:
-    """A loopback TCP port that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A loopback TCP port that nobody listened on a moment ago, and that nobody is given while it is free.
+
+    Below the range from which the kernel draws the ports of outgoing connections: there a client that keeps
+    calling a dead server is, sooner or later, given that server's port, and is connected to itself.
+    """
+    ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for _ in range(_PROBES_MAX):
+        port = secrets.choice(range(min(10_000, ephemeral // 2), ephemeral))
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
+    raise ServerDidNotStart(f"none of {_PROBES_MAX} loopback ports below {ephemeral} was free")
 
 
 def spawn(command: Sequence[str | Path], log: Path) -> subprocess.Popen[bytes]:

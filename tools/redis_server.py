@@ -53,12 +53,9 @@ class RedisServer:
 
     def start(self, timeout_s: float = 20.0) -> None:
         """Return when the server has loaded its data and answers; raises ServerDidNotStart."""
-        assert self.process is None, "already started"
-        self.directory.mkdir(parents=True, exist_ok=True)
         read_from = self.log.stat().st_size if self.log.exists() else 0
-        settings = [part for name, value in self.options.items() for part in (f"--{name}", value)]
-        place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)]
-        self.process = spawn([find_executable(), *place, *settings], self.log)
+        self.launch()
+        assert self.process is not None
         try:
             await_ready(
                 "redis-server",
@@ -70,6 +67,14 @@ class RedisServer:
         except BaseException:
             self.kill()
             raise
+
+    def launch(self) -> None:
+        """Start it and do not wait: until its data is loaded it answers LOADING."""
+        assert self.process is None, "already started"
+        self.directory.mkdir(parents=True, exist_ok=True)
+        settings = [part for name, value in self.options.items() for part in (f"--{name}", value)]
+        place = ["--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self.directory)]
+        self.process = spawn([find_executable(), *place, *settings], self.log)
 
     def stop(self) -> None:
         """End it in an orderly way."""

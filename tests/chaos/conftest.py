@@ -10,9 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.stage.toxiproxy import Toxiproxy
 from tests.chaos.usecase import TEXT
+from tests.conftest import lacking
 from tests.integration.conftest import pytest_runtest_makereport
 from tests.integration.stage import Stage
+from tools.processes import ServerDidNotStart
+from tools.toxiproxy import NoToxiproxy
 
 __all__ = ["pytest_runtest_makereport"]
 
@@ -48,6 +52,17 @@ def calm(kafka: str, redis_url: str, fresh_name: Callable[[str], str], tmp_path:
 def wild(kafka: str, redis_url: str, fresh_name: Callable[[str], str], tmp_path: Path) -> Iterator[Stage]:
     """Where everything does."""
     yield from _stage("wild", kafka, redis_url, fresh_name, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def toxiproxy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Toxiproxy]:
+    made = Toxiproxy(tmp_path_factory.mktemp("toxiproxy"))
+    try:
+        made.start()
+    except (NoToxiproxy, ServerDidNotStart) as error:
+        lacking("toxiproxy", str(error))
+    yield made
+    made.stop()
 
 
 def _stage(
