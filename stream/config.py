@@ -4,6 +4,7 @@ This is the only file that reads the environment. `riverrun config` shows what `
 """
 
 import os
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ __all__ = [
     "redis_for_reads",
     "redis_for_writes",
     "topics_of",
+    "transactional_id",
 ]
 
 MASK = "***"
@@ -170,6 +172,12 @@ def groups_of(settings: Settings, use_case: str) -> Groups:
 def kafka_connection(settings: Settings) -> KafkaConnection:
     properties = {name: value.get_secret_value() for name, value in settings.kafka.properties.items()}
     return KafkaConnection(settings.kafka.bootstrap_servers, properties)
+
+
+def transactional_id(settings: Settings, group: str) -> str:
+    """By which Kafka knows this worker, after every start."""
+    name = settings.delivery.worker or f"{socket.gethostname()}-{settings.http.port}"
+    return f"{group}.{name}"
 
 
 def redis_for_reads(settings: Settings) -> RedisOptions:

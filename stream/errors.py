@@ -2,6 +2,8 @@
 
     Exception
     ├── Retryable                     the outside world failed; the same call may succeed later
+    ├── Aborted                       nothing of a transaction stands: its records are passed again
+    ├── Fenced                        this producer may not go on, and a new one may              exit 5
     ├── Fatal                         nobody but a person can mend it; the worker stops           exit 3
     ├── ConfigurationError            settings, all mistakes at once                              exit 2
     ├── features.definition.DefinitionError   the use case file, all mistakes at once             exit 2
@@ -15,7 +17,7 @@ is raised is a bug of ours and crashes with its traceback (exit 1).
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 
 
 class ExitCode(IntEnum):
@@ -30,10 +32,35 @@ class ExitCode(IntEnum):
     """Stopped at run time by something only a person can mend."""
     STALLED = 4
     """The watchdog saw lag and no progress; the stacks are on stderr. Starting again may help."""
+    FENCED = 5
+    """Another took this producer's place, or Kafka gave up its transaction: nothing is lost. Start again."""
 
 
 class Retryable(Exception):
     """The outside world failed in a way that passes: try the same call again."""
+
+
+class AbortCause(StrEnum):
+    """Why nothing of a transaction stands."""
+
+    GROUP_MOVED = "group_moved"  # the group refused the offsets: its members are others by now
+    PARTITIONS_LEFT = "partitions_left"  # it holds outputs of partitions that are another worker's by now
+    UNDELIVERED = "undelivered"  # an output could not be delivered
+    TIMED_OUT = "timed_out"  # outputs or offsets took longer than a transaction may
+    TORN = "torn"  # something was raised while a batch was being produced
+    REFUSED = "refused"  # Kafka said so, for another reason
+
+
+class Aborted(Exception):
+    """Nothing of the transaction stands, and none is open: pass its records again."""
+
+    def __init__(self, cause: AbortCause, text: str) -> None:
+        super().__init__(text)
+        self.cause = cause
+
+
+class Fenced(Exception):
+    """This producer may not go on; one that starts again may. The text says why."""
 
 
 class Fatal(Exception):

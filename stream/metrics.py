@@ -27,6 +27,7 @@ LATENCY_BUCKETS_S = (
 FRESHNESS_BUCKETS_S = (0.0, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 3600.0, 86400.0)
 BATCH_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000)
 STAGE_BUCKETS_S = (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+TRANSACTION_BUCKETS_S = (0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 ROW_BYTES_BUCKETS = tuple(4**power for power in range(3, 13))
 BREAKER_STATES = ("closed", "open", "half_open")
 
@@ -46,11 +47,20 @@ class ScoreMetrics:
         self._model_errors = make.counter("model_errors", "Batches in which a model raised")
         self._store_errors = make.counter("store_errors", "Reads of the online store that failed", "cause")
         self._commit_failures = make.counter("commit_failures", "Commits that Kafka refused")
+        self._transactions = make.counter("transactions", "Transactions that stand, with their offsets")
+        self._aborts = make.counter(
+            "transactions_aborted",
+            "Transactions of which nothing stands; all is passed again",
+            "cause",
+        )
+        self._transaction_s = make.histogram(
+            "transaction_seconds", "From a transaction's first batch until it stands", TRANSACTION_BUCKETS_S
+        )
         self._refusals = make.counter("bundle_refusals", "Deployed bundles that were refused")
         self._reject_share = make.gauge("reject_share", "Share of rejected records in the window")
         self._lag_records = make.series("lag_records", "Records between position and log end", "partition")
         self._lag_seconds = make.gauge(
-            "lag_seconds", "Age of the last polled record while behind; 0 at the log's end"
+            "lag_seconds", "No unread record is older than this; 0 at the log's end"
         )
         self._in_flight = make.gauge("in_flight_batches", "Batches not yet committable")
         self._overlay_bytes = make.gauge("overlay_bytes", "Entries held beyond the materializer's progress")
@@ -125,8 +135,15 @@ class ScoreMetrics:
     def store_failed(self, cause: str) -> None:
         self._store_errors.labels(self._use_case, cause).inc()
 
-    def commit_failed(self) -> None:
-        self._commit_failures.labels(self._use_case).inc()
+    def commits_failed(self, count: int) -> None:
+        self._commit_failures.labels(self._use_case).inc(count)
+
+    def transaction_committed(self, seconds: float) -> None:
+        self._transactions.labels(self._use_case).inc()
+        self._transaction_s.labels(self._use_case).observe(seconds)
+
+    def transaction_aborted(self, cause: str) -> None:
+        self._aborts.labels(self._use_case, cause).inc()
 
     def refused(self, count: int) -> None:
         self._refusals.labels(self._use_case).inc(count)
@@ -245,8 +262,8 @@ class MaterializeMetrics:
     def store_failed(self) -> None:
         self._store_errors.labels(self._use_case, "store_down").inc()
 
-    def commit_failed(self) -> None:
-        self._commit_failures.labels(self._use_case).inc()
+    def commits_failed(self, count: int) -> None:
+        self._commit_failures.labels(self._use_case).inc(count)
 
     def labels_decoded(self, appended: int, incomplete: int, rejected: int) -> None:
         for outcome, count in (("appended", appended), ("incomplete", incomplete), ("rejected", rejected)):

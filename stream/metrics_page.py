@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import CollectorRegistry
 
+from stream.errors import AbortCause
 from stream.metrics import BREAKER_STATES, Described, MaterializeMetrics, ScoreMetrics
 from stream.pipeline.causes import Cause, Source
 from stream.pipeline.rejected import RejectReason
@@ -31,7 +32,8 @@ def _listed(words: Iterable[str]) -> str:
 
 
 LABELS: Mapping[str, str] = {
-    "cause": _listed(str(cause.name).lower() for cause in Cause) + "; of rebuilds `lost`, `restarted`",
+    "cause": _listed(str(cause.name).lower() for cause in Cause) + "; of rebuilds `lost`, `restarted`; of "
+    "aborts " + _listed(AbortCause),
     "decision": "the decisions of the use case, and `none`",
     "digest": "SHA-256 of the model, of the versions in force",
     "outcome": "of labels `appended`, `incomplete` (names no event time or entities), `rejected`; of "
@@ -41,7 +43,7 @@ LABELS: Mapping[str, str] = {
     "reason": _listed(RejectReason),
     "role": "`champion`, `previous`",
     "source": _listed(source.name.lower() for source in Source),
-    "stage": "`decode`, `read`, `enrich`, `score`, `decide`, `encode`, `publish`",
+    "stage": "`decode`, `read`, `enrich`, `score`, `decide`, `encode`, `publish`; of transactions `commit`",
     "state": "of the breaker " + _listed(BREAKER_STATES) + "; of rows the first twelve digits of the state "
     "fingerprint",
     "topic": "the topics of events and of labels",

@@ -1,8 +1,11 @@
 """A batch of records, as Kafka holds them: bytes and coordinates, nothing decoded."""
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import TypeAlias
+
+import numpy as np
 
 from features.arrays import Ints
 
@@ -25,3 +28,19 @@ class RecordBatch:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    def without(self, partitions: AbstractSet[int]) -> "RecordBatch":
+        """The records of other partitions."""
+        kept = np.flatnonzero(~np.isin(self.partitions, sorted(partitions)))
+        if len(kept) == len(self):
+            return self
+        at = kept.tolist()
+        return RecordBatch(
+            topic=self.topic,
+            partitions=self.partitions[kept],
+            offsets=self.offsets[kept],
+            timestamps=self.timestamps[kept],
+            keys=[self.keys[i] for i in at],
+            values=[self.values[i] for i in at],
+            headers=lambda i: self.headers(at[i]),
+        )

@@ -19,6 +19,7 @@ EXITS: Mapping[str, ExitCode] = {
     "stream.demo.options.DemoError": ExitCode.CONFIGURATION,
     "stream.errors.ConfigurationError": ExitCode.CONFIGURATION,
     "stream.errors.Fatal": ExitCode.FATAL,
+    "stream.errors.Fenced": ExitCode.FENCED,
     "stream.errors.Retryable": ExitCode.FATAL,
 }
 """By name, because importing them all would load every library for every command."""

@@ -134,11 +134,19 @@ def dead_letter_schema() -> JsonSchema:
         "riverrun.offset": number,
         "riverrun.timestamp": number | {"description": "The record's, in ms since the epoch; -1 for none."},
     }
+    replayed = {
+        "riverrun.replayed.topic": _TEXT
+        | {"description": "Where the dead letter stood that this record was replayed from."},
+        "riverrun.replayed.partition": number,
+        "riverrun.replayed.offset": number,
+        "riverrun.replayed.count": number | {"description": "How often the record was replayed."},
+    }
     return document(
         DEAD_LETTER_SCHEMA,
         "The headers that a record of the dead-letter topic has after its original ones, each UTF-8 text; of "
-        "a name that occurs twice the last is meant. Key and value are the original bytes.",
-        required | {"riverrun.cut": cut},
+        "a name that occurs twice the last is meant. Key and value are the original bytes. A record that was "
+        "replayed carries `riverrun.replayed.…` among its own headers, and so does its next dead letter.",
+        required | {"riverrun.cut": cut} | replayed,
         list(required),
     )
 

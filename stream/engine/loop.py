@@ -5,22 +5,16 @@ from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
-import numpy as np
-
-from features.arrays import Bools
+from stream.engine.answers import Answers
 from stream.engine.batch import BatchPolicy, next_size
 from stream.engine.entries import next_offsets
 from stream.engine.ownership import Ownership
-from stream.engine.publisher import Outputs, Publisher
+from stream.engine.publisher import Publisher
 from stream.engine.rejects import RejectLimit
 from stream.engine.scoring import BatchScorer, Partitions
 from stream.engine.serving import CHAMPION_VARIANT, Serving
-from stream.errors import Fatal
 from stream.metrics import ScoreMetrics
-from stream.pipeline.decode import Decoded
-from stream.pipeline.encode import PredictionBatch, prediction_headers
 from stream.records import RecordBatch
-from stream.transport.deadletter import DeadLetter, dead_letter
 from stream.transport.endpoints import Source
 
 BACKPRESSURE_WAIT_MS = 100
@@ -57,7 +51,7 @@ class ScoreLoop:
         self._publisher = publisher
         self._scorer = scorer
         self._ownership = ownership
-        self._rejects = rejects
+        self._answers = Answers(publisher, scorer, ownership, rejects, metrics)
         self._metrics = metrics
         self._policy = policy
         self._now_ms = now_ms
@@ -67,10 +61,11 @@ class ScoreLoop:
         self._swap = threading.Lock()
         self._size = policy.batch.events_min
         self._committed_ms = 0
-        self._newest_timestamp = -1
         self._drained = False
         self._holding_back = False
         self._label_partitions = 0
+        self._again: dict[int, int] = {}
+        """By partition, from where to read again once the poll that heard of it returns."""
 
     def attach(self, source: Source) -> None:
         self._source = source
@@ -85,13 +80,12 @@ class ScoreLoop:
 
     def step(self) -> int:
         """Poll once and answer what came; returns how many records were passed."""
-        serving = self._current()
         self._hold_back()
-        records = self._attached.poll(self._size, self._policy.wait_ms)
+        serving = self._current()
+        records = self._poll()
         self._publisher.serve_acks()
         if len(records):
             self._metrics.polled(len(records))
-            self._newest_timestamp = int(records.timestamps[-1])
             self._pass(serving, records)
             waiting = sum(lag.records for lag in self._attached.lag().values())
             self._size = next_size(self._size, len(records), waiting, self._policy.batch)
@@ -105,23 +99,24 @@ class ScoreLoop:
         return self._publisher.in_flight
 
     def lag_seconds(self) -> float:
-        """How old the last polled record is, while there are more behind it; 0 at the log's end."""
-        waiting = sum(lag.records for lag in self._attached.lag().values())
-        if not waiting or self._newest_timestamp < 0:
-            return 0.0
-        return max(self._now_ms() - self._newest_timestamp, 0) / 1000
+        """How old the oldest unread record is at most, in the partition where that is most; 0 at the end."""
+        since = [lag.unread_since_ms for lag in self._attached.lag().values() if lag.unread_since_ms >= 0]
+        return max(self._now_ms() - min(since), 0) / 1000 if since else 0.0
 
     def drain(self, within_ms: int) -> bool:
-        """Wait for what is in flight, and commit it; whether all of it was acknowledged in time."""
+        """Wait for what is in flight, and commit it; whether all of it stands in time."""
+        began_ms = self._now_ms()
         left = self._publisher.flush(within_ms)
         self._commit()
         self._drained = True
-        return left == 0
+        left_ms = max(within_ms - abs(self._now_ms() - began_ms), 0)
+        return self._attached.await_commits(left_ms) and left == 0
 
     # ------------------------------------------------------------------------------------------ partitions
 
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         self._count_label_partitions()
+        self._publisher.assigned(committed)
         starts = self._ownership.took(committed)
         again = {p: start for p, start in starts.items() if start < committed[p]}
         return {**starts, **self._in_the_log(again)}
@@ -130,95 +125,42 @@ class ScoreLoop:
         try:
             if not self._drained:
                 self._publisher.flush(self._policy.revoke_flush_ms)
-                self._commit()
+                self._again |= self._committed_else_again()
         finally:
             self.lost(partitions)
 
     def lost(self, partitions: AbstractSet[int]) -> None:
         self._publisher.forget(partitions)
         self._ownership.gave(partitions)
+        for partition in partitions:
+            self._again.pop(partition, None)
 
     # --------------------------------------------------------------------------------------------- a batch
 
+    def _poll(self) -> RecordBatch:
+        """The next records. A transaction may be aborted meanwhile, for one whose partitions left: then what
+        came of the partitions that stay lies behind what is to be read again.
+        """
+        records = self._attached.poll(self._size, self._policy.wait_ms)
+        if self._again:
+            records = records.without(self._again.keys())
+            again, self._again = self._again, {}
+            self._pass_again(again)
+        return records
+
     def _pass(self, serving: Serving, records: RecordBatch) -> None:
-        with self._metrics.stage("decode"):
-            decoded = serving.decoder.decode(records)
-        fresh = self._ownership.to_score(records)
-        letters = self._dead_letters(serving, records, decoded, fresh)
-        decoded = self._remember_old(decoded, fresh)
-        self._metrics.consumed(len(decoded.events))
-        scored = np.flatnonzero(decoded.scored)
-        if not len(scored):
-            self._scorer.remember(decoded.events)
-            outputs = Outputs([], [], [], np.empty(0, np.int64), letters)
-        else:
-            partitions = Partitions(
-                self._attached.partition_count,
-                self._ownership.owned,
-                self._policy.labels_topic if serving.reads_labels else None,
-                self._label_partitions,
-            )
-            predictions = self._scorer.score(serving, decoded, scored, records.topic, partitions)
-            self._count(serving, predictions)
-            with self._metrics.stage("encode"):
-                values = serving.encoder.encode(predictions)
-            place = decoded.index[scored]
-            at = place.tolist()
-            keys = [records.keys[i] for i in at]
-            headers = [prediction_headers(records.headers(i)) for i in at]
-            outputs = Outputs(keys, values, headers, records.timestamps[place], letters)
+        partitions = Partitions(
+            self._attached.partition_count,
+            self._ownership.owned,
+            self._policy.labels_topic if serving.reads_labels else None,
+            self._label_partitions,
+        )
+        outputs = self._answers.to(serving, records, partitions)
         with self._metrics.stage("publish"):
             self._publisher.publish(outputs, self._ownership.committable(next_offsets(records)))
-        if len(scored) and self._ownership.needs_progress and self._scorer.reached is not None:
-            self._read_again(self._ownership.learned(self._scorer.reached, self._positions()))
-
-    def _remember_old(self, decoded: Decoded, fresh: Bools) -> Decoded:
-        """Events that are only read again go into the overlay; returns the others."""
-        answered = fresh[decoded.index]
-        if answered.all():
-            return decoded
-        self._scorer.remember(decoded.events.take(np.flatnonzero(~answered)))
-        new = np.flatnonzero(answered)
-        return Decoded(
-            decoded.events.take(new),
-            decoded.index[new],
-            decoded.causes[new],
-            decoded.scored[new],
-            decoded.rejected,
-        )
-
-    def _dead_letters(
-        self, serving: Serving, records: RecordBatch, decoded: Decoded, fresh: Bools
-    ) -> list[DeadLetter]:
-        """The dead letters of a batch. Raises `Fatal` when too many records are rejected."""
-        rejected = [one for one in decoded.rejected if fresh[one.index]]
-        for one in rejected:
-            self._metrics.dead_letter(one.reason.value)
-        too_many = self._rejects.seen(int(fresh.sum()), len(rejected))
-        self._metrics.rejects(self._rejects.share)
-        if too_many and rejected:
-            latest = rejected[-1]
-            raise Fatal(
-                f"{self._rejects.share:.0%} of the last records of {records.topic} were rejected, the latest "
-                f"at partition {records.partitions[latest.index]} offset {records.offsets[latest.index]}: "
-                f"{latest.reason.value}, {latest.detail}: the topic does not hold what the use case says; "
-                "mend its producer or the definition, or raise rejects.share_max"
-            )
-        size = self._publisher.message_bytes_max
-        return [dead_letter(records, one, serving.definition.name, size) for one in rejected]
-
-    def _count(self, serving: Serving, predictions: PredictionBatch) -> None:
-        if self._scorer.errors:
-            self._metrics.model_raised(len(self._scorer.errors))
-        self._metrics.scored(
-            [stamp.version for stamp in predictions.models],
-            [*(case.decision for case in serving.definition.decisions), "none"],
-            predictions.sources,
-            predictions.decisions.index,
-            predictions.causes,
-        )
-        unit = 1.0 if serving.definition.time.is_sequence else 1000.0
-        self._metrics.freshness.observe(predictions.freshness / unit)
+        reached = self._scorer.reached
+        if len(outputs.values) and self._ownership.needs_progress and reached is not None:
+            self._read_again(self._ownership.learned(reached, self._positions()))
 
     # ------------------------------------------------------------------------------------------- internals
 
@@ -226,10 +168,11 @@ class ScoreLoop:
         """While too much lacks acknowledgement fetch nothing, and keep polling: the group must not think
         us dead, and whoever wants to stop us must get a word in.
         """
-        in_flight_max = self._policy.in_flight_max
-        if self._publisher.in_flight >= in_flight_max:
+        if self._is_full():
             self._publisher.flush(BACKPRESSURE_WAIT_MS)
-        full = self._publisher.in_flight >= in_flight_max
+        if self._is_full():
+            self._commit()
+        full = self._is_full()
         if full:
             self._policy.waiting()
         if full and not self._holding_back:
@@ -238,8 +181,14 @@ class ScoreLoop:
             self._attached.resume()
         self._holding_back = full
 
+    def _is_full(self) -> bool:
+        return self._publisher.is_closing or self._publisher.in_flight >= self._policy.in_flight_max
+
     def _current(self) -> Serving:
-        if self._next_serving is not None:
+        """What to serve with. It changes between two transactions only."""
+        if self._next_serving is not None and self._publisher.is_open:
+            self._commit()
+        if self._next_serving is not None and not self._publisher.is_open:
             with self._swap:
                 self._serving, self._next_serving = self._next_serving, None
             if self._serving.namespace != self._ownership.namespace:
@@ -268,8 +217,17 @@ class ScoreLoop:
             self._label_partitions = self._attached.partitions_of(self._policy.labels_topic)
 
     def _commit(self) -> None:
+        again = self._committed_else_again()
+        if again:
+            self._pass_again(again)
+
+    def _committed_else_again(self) -> dict[int, int]:
+        """Commit; returns from where records must be passed again, by partition."""
         self._committed_ms = self._now_ms()
-        self._publisher.commit(self._attached)
+        return self._publisher.commit(self._attached)
+
+    def _pass_again(self, again: Mapping[int, int]) -> None:
+        self._attached.rewind(self._ownership.passes_again(again, self._positions()))
 
     @property
     def _attached(self) -> Source:

@@ -12,6 +12,7 @@ from features.event import EventBatch, position_offsets, position_partitions
 from features.rows import RowId, RowRequest, entry_values
 
 _KEYS_SPARE = 10_000
+_NO_OFFSET = 1 << 62
 
 
 @dataclass(slots=True)
@@ -83,6 +84,10 @@ class Overlay:
         gone = np.array(sorted(partitions))
         self._keep(lambda entries: ~np.isin(position_partitions(entries.marks), gone))
 
+    def drop_from(self, offsets: Mapping[int, int]) -> None:
+        """Forget entries of partition p with an offset of `offsets[p]` or more: they will be added again."""
+        self._keep(lambda entries: _below(entries, offsets, otherwise=_NO_OFFSET))
+
     def mark_missing(self, partition: int, until: int) -> None:
         """Entries of this partition below offset `until` may be missing here."""
         self._dropped_until[partition] = max(until, self._dropped_until.get(partition, 0))
@@ -142,9 +147,10 @@ class Overlay:
         held.entries = Entries(np.searchsorted(used, e.row), e.times, e.ids, e.marks, e.values)
 
 
-def _below(entries: Entries, progress: Mapping[int, int]) -> Bools:
+def _below(entries: Entries, progress: Mapping[int, int], otherwise: int = 0) -> Bools:
+    """Which entries lie before `progress` of their partition; before `otherwise` where it names none."""
     partitions = position_partitions(entries.marks)
-    reached = np.zeros(max(int(partitions.max(initial=0)), *progress) + 1, np.int64)
+    reached = np.full(max(int(partitions.max(initial=0)), *progress) + 1, otherwise, np.int64)
     for partition, offset in progress.items():
         reached[partition] = offset
     return position_offsets(entries.marks) < reached[partitions]

@@ -92,6 +92,18 @@ class Ownership:
             self._score_from.pop(partition, None)
         self._overlay.revoke(set(partitions))
 
+    def passes_again(self, again: Mapping[int, int], positions: Mapping[int, int]) -> Mapping[int, int]:
+        """What was answered from these offsets on does not stand; returns where to read again from.
+
+        again: by partition. One that is only read again at the moment, and has not come so far, reads on.
+        """
+        mine = {p: offset for p, offset in again.items() if p in self._score_from}
+        for partition, offset in mine.items():
+            self._score_from[partition] = min(self._score_from[partition], offset)
+        if mine:
+            self._overlay.drop_from(mine)
+        return _earlier(mine, positions)
+
     def to_score(self, records: RecordBatch) -> Bools:
         """Per record whether it is to be answered; False for one that is only read again."""
         starts = np.zeros(int(records.partitions.max()) + 1, np.int64)

@@ -32,6 +32,8 @@ CONTENT_TYPE = "application/json"
 MESSAGE_BYTES_MIN = 16_384
 """Room enough for a prediction without features and fields, whose every part is bounded."""
 TRACE_HEADER_BYTES_MAX = 512
+HEADERS_BYTES_MAX = 2 * TRACE_HEADER_BYTES_MAX + 200
+"""What `prediction_headers` takes of a record, at most."""
 
 _encoder = msgspec.json.Encoder()
 _NO_REASONS = msgspec.Raw(b"[]")
@@ -201,6 +203,20 @@ class PredictionEncoder:
             return repeat(msgspec.UNSET)
         types = {field.name: field.type for field in self._definition.fields}
         return list(map(self._fields, *[_plain(columns[name], types[name]) for name in names]))
+
+
+def shortened(message: bytes, bytes_max: int) -> bytes | None:
+    """An encoded prediction without features and fields, or without reasons too; None where none fits."""
+    data = msgspec.json.decode(message)
+    for extra in ("features", "fields"):
+        data.pop(extra, None)
+    data["omitted"] = ["features", "fields"]
+    without_extras = _encoder.encode(data)
+    if len(without_extras) <= bytes_max:
+        return without_extras
+    data["reasons"], data["omitted"] = [], ["features", "fields", "reasons"]
+    least = _encoder.encode(data)
+    return least if len(least) <= bytes_max else None
 
 
 def prediction_headers(source: Headers) -> Headers:

@@ -20,6 +20,7 @@ class RejectReason(StrEnum):
     BAD_ID = "bad_id"  # the event id is empty or too long
     BAD_KEY = "bad_key"  # an entity key, or the key of the record, is too long
     BAD_LABEL = "bad_label"  # the label is not one of the task's
+    PREDICTION_TOO_LARGE = "prediction_too_large"  # its prediction, with the record's key, fits in no record
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,10 @@ Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
 Whole = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
 Number = Annotated[int, BeforeValidator(_no_bool)]
 Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
+TransactionMs = Annotated[int, BeforeValidator(_no_bool), Field(ge=1_000, le=900_000)]
 Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65_535)]
 Name = Annotated[str, Field(min_length=1)]
+WorkerName = Annotated[str, Field(min_length=1, max_length=249)]
 TopicName = Annotated[str, AfterValidator(_topic)]
 Files = Annotated[tuple[Path, ...], BeforeValidator(_files)]
 Properties = Annotated[
@@ -161,7 +163,23 @@ class Batch(Section):
 
 class Commit(Section):
     interval_ms: Count = 200
-    """How often offsets are committed, after what they stand for was acknowledged."""
+    """How often offsets are committed, after what they stand for was acknowledged; in `exactly_once`
+    `delivery.transaction_ms` takes its place."""
+
+
+class Delivery(Section):
+    mode: Literal["at_least_once", "exactly_once"] = "at_least_once"
+    """`exactly_once` puts outputs, dead letters and offsets into transactions: whoever reads with
+    `isolation.level=read_committed` sees each prediction once. `at_least_once` may double some after a
+    failure; readers keep the first of an event id."""
+    transaction_ms: Count = 100
+    """About how long a transaction collects predictions; readers see them that much later."""
+    transaction_timeout_ms: TransactionMs = 10_000
+    """Kafka gives up a transaction that is open for so long: what a killed worker that nobody starts again
+    left open holds up readers no longer. At most the brokers' `transaction.max.timeout.ms`."""
+    worker: WorkerName | None = None
+    """Names this worker among those of its group, the same after every start: a worker fences whoever went
+    before it by this name. `<host name>-<http.port>` when not set."""
 
 
 class Freshness(Section):
@@ -229,6 +247,7 @@ class Settings(Section):
     redis: Redis = Redis()
     batch: Batch = Batch()
     commit: Commit = Commit()
+    delivery: Delivery = Delivery()
     freshness: Freshness = Freshness()
     overlay: Overlay = Overlay()
     rejects: Rejects = Rejects()

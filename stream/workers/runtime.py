@@ -41,12 +41,14 @@ class Vitals:
         self._clock_ms = clock_ms
         self.health = Health(progressed_ms=clock_ms())
         """Replaced as a whole, so that readers in other threads see one state."""
+        self.hangs: Callable[[], bool] = lambda: False
+        """Whether a library keeps a call beyond the time that it was given."""
 
     def progressed(self) -> None:
         self.health = progressed(self.health, self._clock_ms())
 
     def is_stalled(self) -> bool:
-        return stalled(self.health, self._clock_ms(), self._stall_ms)
+        return self.hangs() or stalled(self.health, self._clock_ms(), self._stall_ms)
 
     def live(self) -> list[str]:
         return ["there is lag and no progress"] if self.is_stalled() else []

@@ -1,7 +1,8 @@
 """`riverrun score`: everything a score worker is made of, put together."""
 
+import threading
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 
 import structlog
@@ -17,6 +18,7 @@ from stream.config import (
     load_usecase,
     redis_for_reads,
     topics_of,
+    transactional_id,
 )
 from stream.engine.batch import BatchPolicy
 from stream.engine.breaker import BreakerPolicy
@@ -24,16 +26,18 @@ from stream.engine.filled import RowsReader
 from stream.engine.loop import LoopPolicy, ScoreLoop
 from stream.engine.overlay import Overlay
 from stream.engine.ownership import Ownership
-from stream.engine.publisher import OutputTopics, Publisher
+from stream.engine.publisher import OutputTopics, PlainPublisher, Publisher
 from stream.engine.reads import GuardedReads
 from stream.engine.rejects import RejectLimit
 from stream.engine.scoring import BatchScorer, ScoringPolicy
+from stream.engine.transactional import TransactionalPublisher
 from stream.errors import ExitCode
 from stream.log import configure
 from stream.metrics import ScoreMetrics
 from stream.pipeline.enrich import FreshnessPolicy
 from stream.transport.endpoints import Source
-from stream.transport.kafka import KafkaSink, KafkaSource
+from stream.transport.kafka import KafkaConnection, KafkaSink, KafkaSource, KafkaTransactions
+from stream.transport.kafka.limits import TopicLimits
 from stream.transport.kafka.topics import KafkaTopics
 from stream.workers.deployed import Deployed
 from stream.workers.runtime import SPARE_AFTER_MS, Vitals, monotonic_ms, now_ms, running
@@ -43,6 +47,9 @@ log = structlog.get_logger()
 BATCH_EVENTS_MIN = 100
 OBSERVE_EVERY_MS = 500
 HEARTBEATS_MISSED = 3
+SAY_EVERY_MS = 10_000
+APART_MS = 3_000
+"""What lies so far apart is not one wait."""
 
 
 def run(settings: Settings) -> int:
@@ -62,41 +69,103 @@ def run(settings: Settings) -> int:
     metrics = ScoreMetrics(registry, fallback.name)
     vitals = Vitals(settings.watchdog.stall_s * 1000)
     reads = _reads(settings, metrics)
-    sink = KafkaSink(connection, waiting=_waiting(vitals))
+    outputs = OutputTopics(topics.predictions, topics.deadletters)
     overlay = Overlay(serving.definition, settings.overlay.bytes_max)
     ownership = Ownership(topics.events, serving.namespace, reads, overlay)
-    publisher = Publisher(sink, OutputTopics(topics.predictions, topics.deadletters), metrics, now_ms)
     scorer = BatchScorer(reads, overlay, _scoring(settings), now_ms, metrics.stage)
     rejects = RejectLimit(settings.rejects.share_max, settings.rejects.window)
-    policy = _looping(settings, vitals, topics.labels)
-    loop = ScoreLoop(publisher, scorer, ownership, rejects, metrics, policy, now_ms)
-    loop.serve(serving)
-    vitals.health = replace(vitals.health, loaded=True)
-    watcher = deployed.follow(settings.models, loop, metrics) if settings.models else None
+    drained = True
     # Leaving the group may raise what stopped the worker once more; everything else is closed all the same.
     with (
         running(settings, registry, vitals) as stop,
         closing(reads),
-        closing(sink),
         closing(known_topics),
         closing(rows),
-        closing(KafkaSource(connection, topics.events, group, loop, settings.kafka.start)) as source,
+        suppress(StoppedWaiting),
     ):
-        loop.attach(source)
-        view = _View(source, loop, ownership, overlay, reads, scorer, metrics, vitals)
-        if watcher:
-            watcher.start()
-        try:
-            while not stop.is_set():
-                view.after(loop.step())
-            vitals.health = replace(vitals.health, draining=True)
-            log.info("draining")
-            drained = loop.drain(settings.drain_s * 1000)
-        finally:
-            if watcher:
-                watcher.stop()
+        waiting = _Waiting(vitals, stop)
+        with closing(_sink(settings, connection, group, outputs, waiting, vitals)) as sink:
+            drained, waiting.patience_ms = False, settings.drain_s * 1000
+            publisher = _publisher(settings, sink, outputs, metrics)
+            policy = _looping(settings, waiting, topics.labels)
+            loop = ScoreLoop(publisher, scorer, ownership, rejects, metrics, policy, now_ms)
+            loop.serve(serving)
+            vitals.health = replace(vitals.health, loaded=True)
+            watcher = deployed.follow(settings.models, loop, metrics) if settings.models else None
+            with closing(KafkaSource(connection, topics.events, group, loop, settings.kafka.start)) as source:
+                loop.attach(source)
+                view = _View(source, loop, ownership, overlay, reads, scorer, metrics, vitals)
+                if watcher:
+                    watcher.start()
+                try:
+                    while not stop.is_set():
+                        view.after(loop.step())
+                    vitals.health = replace(vitals.health, draining=True)
+                    log.info("draining")
+                    drained = loop.drain(settings.drain_s * 1000)
+                finally:
+                    if watcher:
+                        watcher.stop()
     log.info("stopped", drained=drained)
     return ExitCode.OK if drained else ExitCode.FATAL
+
+
+class StoppedWaiting(Exception):
+    """Told to stop, a worker waits no longer."""
+
+
+class _Waiting:
+    """While Kafka takes nothing the worker waits, visibly; waiting is not a stall."""
+
+    def __init__(self, vitals: Vitals, stop: threading.Event) -> None:
+        self.patience_ms = 0
+        """How long waiting may go on after the worker was told to stop."""
+        self._vitals, self._stop = vitals, stop
+        self._stopped_ms: int | None = None
+        self._since_ms = self._latest_ms = monotonic_ms()
+
+    def __call__(self) -> None:
+        """Raises `StoppedWaiting`."""
+        now = monotonic_ms()
+        self._vitals.progressed()
+        if self._stop.is_set():
+            self._stopped_ms = now if self._stopped_ms is None else self._stopped_ms
+            if now - self._stopped_ms >= self.patience_ms:
+                raise StoppedWaiting
+        if now - self._latest_ms > APART_MS:
+            self._since_ms = now
+        self._latest_ms = now
+        if now - self._since_ms > SAY_EVERY_MS:
+            self._since_ms = now
+            log.warning("waiting_for_acknowledgements")
+
+
+def _sink(
+    settings: Settings,
+    connection: KafkaConnection,
+    group: str,
+    topics: OutputTopics,
+    waiting: _Waiting,
+    vitals: Vitals,
+) -> KafkaSink:
+    """Waits until Kafka answers. Raises `Fatal` for an output topic that is not there."""
+    limits = TopicLimits(connection, [topics.predictions, topics.deadletters])
+    limits.read(waiting)
+    if settings.delivery.mode == "at_least_once":
+        return KafkaSink(connection, waiting, limits)
+    name = transactional_id(settings, group)
+    log.info("transactional", id=name)
+    timeout_ms = settings.delivery.transaction_timeout_ms
+    made = KafkaTransactions(connection, name, timeout_ms, waiting, limits)
+    vitals.hangs = made.is_overdue
+    return made
+
+
+def _publisher(settings: Settings, sink: KafkaSink, topics: OutputTopics, metrics: ScoreMetrics) -> Publisher:
+    if isinstance(sink, KafkaTransactions):
+        patience_ms = settings.delivery.transaction_timeout_ms // 2
+        return TransactionalPublisher(sink, topics, metrics, now_ms, patience_ms)
+    return PlainPublisher(sink, topics, metrics, now_ms)
 
 
 class _View:
@@ -179,27 +248,15 @@ def _freshness(settings: Settings) -> FreshnessPolicy:
     return FreshnessPolicy(settings.freshness.limit_ms, HEARTBEATS_MISSED * settings.freshness.heartbeat_ms)
 
 
-def _looping(settings: Settings, vitals: Vitals, labels_topic: str) -> LoopPolicy:
-    events_max = settings.batch.events_max
+def _looping(settings: Settings, waiting: Callable[[], None], labels_topic: str) -> LoopPolicy:
+    events_max, delivery = settings.batch.events_max, settings.delivery
+    is_plain = delivery.mode == "at_least_once"
     return LoopPolicy(
         batch=BatchPolicy(min(BATCH_EVENTS_MIN, events_max), events_max),
         wait_ms=settings.batch.wait_ms,
         in_flight_max=settings.batch.in_flight_max,
-        commit_interval_ms=settings.commit.interval_ms,
+        commit_interval_ms=settings.commit.interval_ms if is_plain else delivery.transaction_ms,
         revoke_flush_ms=settings.drain_s * 1000,
         labels_topic=labels_topic,
-        waiting=_waiting(vitals),
+        waiting=waiting,
     )
-
-
-def _waiting(vitals: Vitals) -> Callable[[], None]:
-    """While the output topic takes nothing the worker waits, visibly; waiting is not a stall."""
-    said_ms = [0]
-
-    def waiting() -> None:
-        vitals.progressed()
-        if now_ms() - said_ms[0] > 10_000:
-            said_ms[0] = now_ms()
-            log.warning("waiting_for_acknowledgements")
-
-    return waiting

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic  # the package does not export it to type checkers
 
@@ -18,6 +18,7 @@ from stream.transport.memory import MemoryBroker, MemorySink, MemorySource
 
 PARTITIONS = 4
 POLLS_MAX = 600
+COMMITS_MAX = 100
 
 
 SourceOrSink = TypeVar("SourceOrSink", bound=Source | Sink)
@@ -26,6 +27,11 @@ SourceOrSink = TypeVar("SourceOrSink", bound=Source | Sink)
 class Cluster(Protocol):
     @property
     def clients(self) -> "Clients": ...
+
+    @property
+    def tells_spares(self) -> bool:
+        """Whether a member hears that no partition is left for it."""
+        ...
 
     def create(self, topic: str) -> None: ...
 
@@ -60,6 +66,7 @@ class Clients:
 class MemoryCluster:
     broker: MemoryBroker = field(default_factory=lambda: MemoryBroker(now_ms=lambda: 1_000))
     clients: Clients = field(default_factory=Clients)
+    tells_spares: bool = True
 
     def create(self, topic: str) -> None:
         self.broker.create_topic(topic, PARTITIONS)
@@ -90,6 +97,10 @@ class KafkaCluster:
     refuse: Callable[[int, Sequence[int]], None] = lambda request, codes: None
     """Answer the next requests of a kind with errors; only a `RefusingKafka` can."""
 
+    @property
+    def tells_spares(self) -> bool:
+        return self.properties.get("group.protocol") != "consumer"
+
     def connection(self) -> KafkaConnection:
         return KafkaConnection(self.bootstrap, self.properties)
 
@@ -115,10 +126,18 @@ class KafkaCluster:
 
     def commit_as_operator(self, topic: str, group: str, offsets: Mapping[int, int]) -> None:
         consumer = self._plain(group)
+        wanted = [TopicPartition(topic, p, o) for p, o in offsets.items()]
+
+        def stands() -> bool:
+            try:
+                return bool(consumer.commit(offsets=wanted, asynchronous=False))
+            except KafkaException as raised:  # the coordinator of a broker that started just now
+                if not raised.args[0].retriable():
+                    raise
+                return False
+
         try:
-            consumer.commit(
-                offsets=[TopicPartition(topic, p, o) for p, o in offsets.items()], asynchronous=False
-            )
+            assert any(stands() for _ in range(COMMITS_MAX))
         finally:
             consumer.close()
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Producer, cimpl
 
-OFFSET_COMMIT = 8
-"""The key of this request in Kafka's protocol."""
+FETCH, OFFSET_COMMIT = 1, 8
+"""The keys of these requests in Kafka's protocol."""
 _PRODUCER = 0
 _TOPIC, _PARTITION, _VALUE, _HEADERS, _END = 1, 3, 4, 10, 0
 """Tags of `rd_kafka_producev`'s arguments."""

@@ -76,6 +76,10 @@ class Worker:
         self._may_end = False
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def is_alive(self) -> bool:
         return self._process.poll() is None
 
@@ -136,6 +140,10 @@ class Worker:
         self._may_end = True
         await_that(lambda: not self.is_alive, self._sorry("did not end"), within_s)
         return self._process.wait()
+
+    def may_end(self) -> None:
+        """From now on it is no failure if it ends."""
+        self._may_end = True
 
     def ask_to_end(self) -> None:
         self._may_end = True

@@ -137,6 +137,7 @@ class Outputs:
                 "group.id": f"{predictions}.reader",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
+                "enable.partition.eof": True,
                 "fetch.message.max.bytes": 10_000_000,
             }
         )
@@ -209,10 +210,13 @@ class Outputs:
 
     def _take(self, message: Message) -> None:
         error = message.error()
+        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
+        if error is not None and error.code() == KafkaError._PARTITION_EOF:
+            self._next[topic, partition] = offset  # behind the last record may be marks of transactions
+            return
         assert error is None or error.retriable(), error
         if error is not None:
             return
-        topic, partition, offset = message.topic() or "", message.partition() or 0, message.offset() or 0
         self._next[topic, partition] = offset + 1
         headers: Headers = list(message.headers() or [])  # type: ignore[arg-type]  # librdkafka gives pairs
         if topic == self._predictions:

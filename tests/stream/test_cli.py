@@ -64,6 +64,8 @@ def test_help_names_every_command(riverrun: Riverrun) -> None:
         "schema",
         "config",
         "topics",
+        "deadletters",
+        "replay",
         "version",
     ):
         assert f"\n  {command} " in done.out

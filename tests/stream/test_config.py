@@ -1,5 +1,6 @@
 """What becomes of files, environments and flags; nothing here reads the process's own environment."""
 
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from stream.config import (
     redis_for_reads,
     redis_for_writes,
     topics_of,
+    transactional_id,
 )
 from stream.errors import ConfigurationError, SettingProblem
 from tests.stream.definitions import clock, sequence
@@ -239,12 +241,27 @@ def test_two_groups_that_turn_out_to_be_one_are_refused() -> None:
         groups_of(settings, "fraud")
 
 
+EXACTLY_ONCE = {"delivery.mode": "exactly_once"}
+
+
+def test_a_worker_is_known_by_the_same_name_after_every_start() -> None:
+    named = load_settings(None, {}, EXACTLY_ONCE | {"delivery.worker": "one", "http.port": "0"})
+    assert transactional_id(named, "fraud.score") == "fraud.score.one"
+    first, second = (load_settings(None, {}, {"http.port": port}) for port in ("9400", "9401"))
+    assert transactional_id(first, "g") != transactional_id(second, "g")
+    assert transactional_id(first, "g") == f"g.{socket.gethostname()}-9400"
+
+
 @pytest.mark.parametrize(
     ("flags", "key"),
     [
         ({"kafka.group": "a", "kafka.materialize_group": "a"}, "kafka.group"),
         ({"kafka.topics.events": "a", "kafka.topics.labels": "a"}, "kafka.topics.labels"),
         ({"freshness.heartbeat_ms": "1000", "freshness.limit_ms": "1000"}, "freshness.heartbeat_ms"),
+        (EXACTLY_ONCE | {"delivery.transaction_ms": "1001"}, "delivery.transaction_ms"),
+        (EXACTLY_ONCE | {"delivery.transaction_timeout_ms": "60000"}, "delivery.transaction_timeout_ms"),
+        (EXACTLY_ONCE | {"kafka.properties.linger.ms": "100"}, "kafka.properties.linger.ms"),
+        (EXACTLY_ONCE | {"http.port": "0"}, "delivery.worker"),
         ({"redis.write_timeout_ms": "3000", "watchdog.stall_s": "3"}, "redis.write_timeout_ms"),
         ({"redis.cert_file": __file__, "redis.url": "rediss://h"}, "redis.cert_file"),
         ({"redis.key_file": __file__, "redis.url": "rediss://h"}, "redis.key_file"),

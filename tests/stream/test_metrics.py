@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry, Histogram
 
 from features.progress import ALWAYS, NEVER
 from stream.engine.completeness import NOTHING_YET
+from stream.engine.rejects import RejectLimit
 from stream.histogram import BatchedHistogram
 from stream.metrics import Described, Materialized, MaterializeMetrics, ScoreMetrics
 from stream.metrics_page import LABELS, page
@@ -94,7 +95,7 @@ def test_no_label_takes_a_value_from_a_record() -> None:
                 made.produce((START_MS + n, f"person-{n}", f"door-{n}", n / 3), partition=partition)
                 made.broker.append(EVENTS, b"key-%d" % n, b'{"visit": "visit-%d"}' % n, [], partition)
         made.materializer().settle()
-        worker = made.scorer()
+        worker = made.scorer(rejects=RejectLimit(1.0, 10_000))
         worker.settle()
         worker.metrics.lag({0: 1, 1: 2}, 0.0)
         worker.metrics.state(0, 0, "closed")

@@ -25,7 +25,8 @@ OWNED: Mapping[str, str] = {
     "delivery.timeout.ms": "leave it out: while the output is down the worker waits and gives up nothing",
     "retries": "leave it out: the worker retries until a record is delivered",
     "message.send.max.retries": "leave it out: the worker retries until a record is delivered",
-    "transactional.id": "leave it out: delivery is at least once",
+    "transactional.id": "set delivery.mode to exactly_once, and delivery.worker",
+    "transaction.timeout.ms": "set delivery.transaction_timeout_ms",
     "test.mock.num.brokers": "leave it out: `riverrun demo` hosts an embedded Kafka by itself",
     "log.queue": "leave it out: librdkafka's log goes through the worker's",
     "debug.callback": "set `debug` alone: librdkafka's log goes through the worker's",
@@ -107,7 +108,12 @@ PRODUCER_ONLY: frozenset[str] = frozenset(
 CONSUMER_DEFAULTS: Mapping[str, str] = {
     "partition.assignment.strategy": "cooperative-sticky",
     "fetch.error.backoff.ms": "50",
-    "queued.max.messages.kbytes": "32768",  # per partition list; bounds what a slow worker holds
+    # Both together bound what waits to be polled, of all partitions: fetching stops when the queue, which
+    # they share, holds so much, and each broker may then still have one answer under way. A larger batch of
+    # records is fetched all the same, alone.
+    "queued.max.messages.kbytes": "32768",
+    "fetch.max.bytes": "8388608",
+    "topic.metadata.refresh.interval.ms": "30000",  # how soon added partitions are found
 }
 PRODUCER_DEFAULTS: Mapping[str, str] = {
     "linger.ms": "5",
@@ -116,6 +122,8 @@ PRODUCER_DEFAULTS: Mapping[str, str] = {
 }
 KIP_848_FORBIDS = ("partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms")
 """Set by the broker under `group.protocol=consumer`; librdkafka refuses them then."""
+OF_MEMBERS = ("group.protocol", "group.instance.id", "group.remote.assignor", "max.poll.interval.ms")
+"""What makes sense only for who joins a group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +162,14 @@ class KafkaConnection:
             }
         )
 
+    def onlooker(self, group: str) -> dict[str, Any]:
+        """As `consumer`, for one that asks where `group` stands and joins nothing.
+
+        Under `group.protocol=consumer` librdkafka would ask as a member, and brokers know of none.
+        """
+        plain = {k: v for k, v in self.properties.items() if k not in OF_MEMBERS}
+        return KafkaConnection(self.bootstrap_servers, plain).consumer(group)
+
     def producer(self) -> dict[str, Any]:
         """What to configure librdkafka with for an idempotent producer that never gives up a record."""
         passed = {k: v for k, v in self.properties.items() if k not in CONSUMER_ONLY}
@@ -182,12 +198,12 @@ def parse_properties(text: str) -> dict[str, tuple[str, int]]:
     escapes what follows (``\t \n \r \f \uXXXX``). The last value of a key wins.
     """
     found: dict[str, tuple[str, int]] = {}
-    logical, started = "", 0
+    logical, started = "", 0  # the number of the line it began in; 0: none is open
     for number, raw in enumerate([*text.splitlines(), ""], start=1):
         line = raw.lstrip(" \t\f")
-        if not logical and (not line or line[0] in "#!"):
+        if not started and (not line or line[0] in "#!"):
             continue
-        started = started if logical else number
+        started = started or number
         logical += line
         if (len(logical) - len(logical.rstrip("\\"))) % 2:
             logical = logical[:-1]
@@ -195,7 +211,7 @@ def parse_properties(text: str) -> dict[str, tuple[str, int]]:
         if logical:
             key, value = _split(logical)
             found[key] = (value, started)
-        logical = ""
+        logical, started = "", 0
     return found
 
 

@@ -5,7 +5,7 @@ come with the sink's `poll` and `flush` unless the broker is `down`.
 """
 
 from stream.transport.memory.broker import MemoryBroker, StoredRecord
-from stream.transport.memory.sink import MemorySink
+from stream.transport.memory.sink import MemorySink, MemoryTransactions
 from stream.transport.memory.source import MemorySource
 
-__all__ = ["MemoryBroker", "MemorySink", "MemorySource", "StoredRecord"]
+__all__ = ["MemoryBroker", "MemorySink", "MemorySource", "MemoryTransactions", "StoredRecord"]

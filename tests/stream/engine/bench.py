@@ -22,16 +22,17 @@ from stream.engine.loop import LoopPolicy, ScoreLoop
 from stream.engine.materializer import Materializer
 from stream.engine.overlay import Overlay
 from stream.engine.ownership import Ownership
-from stream.engine.publisher import OutputTopics, Publisher
+from stream.engine.publisher import OutputTopics, PlainPublisher, Publisher
 from stream.engine.reads import GuardedReads
 from stream.engine.rejects import RejectLimit
 from stream.engine.scoring import BatchScorer, ScoringPolicy
 from stream.engine.serving import Loaded, Serving, build_serving
 from stream.engine.stored import Stored, StoredState
 from stream.engine.surroundings import MaterializePolicy, Surroundings
+from stream.engine.transactional import TransactionalPublisher
 from stream.metrics import MaterializeMetrics, ScoreMetrics
 from stream.pipeline.enrich import FreshnessPolicy
-from stream.transport.memory import MemoryBroker, MemorySink, MemorySource, StoredRecord
+from stream.transport.memory import MemoryBroker, MemorySink, MemorySource, MemoryTransactions, StoredRecord
 from tests.stream.engine.contents import EVENTS, Rows, entries_by_row, log_batch
 from tests.stream.engine.stores import StoreServer
 from tests.stream.engine.workers import NO_COMPACTING, START_MS, Clock, Compacting, Materializing, Scoring
@@ -53,6 +54,7 @@ HOUR_MS = 3_600_000
 HEARTBEAT_MS = 5_000
 REWIND_MS = 10_000
 REVOKE_FLUSH_MS = 1_000
+PATIENCE_MS = 5_000
 LABELS = "visits.labels"
 OUTPUTS = OutputTopics("visits.predictions", "visits.deadletters")
 SMALL_BATCHES = BatchPolicy(1, 100)
@@ -173,6 +175,7 @@ class Bench:
         rejects: RejectLimit | None = None,
         in_flight_max: int = 4,
         serving: Serving | None = None,
+        commit_interval_ms: int = 0,
     ) -> Scoring:
         registry = CollectorRegistry()
         metrics = ScoreMetrics(registry, self.definition.name)
@@ -192,12 +195,14 @@ class Bench:
             batch=batch,
             wait_ms=0,
             in_flight_max=in_flight_max,
-            commit_interval_ms=0,
+            commit_interval_ms=commit_interval_ms,
             revoke_flush_ms=REVOKE_FLUSH_MS,
             labels_topic=LABELS,
             waiting=lambda: waited.append(publisher.in_flight),
         )
-        publisher = Publisher(sink, OUTPUTS, metrics, self.clock)
+        publisher: Publisher = PlainPublisher(sink, OUTPUTS, metrics, self.clock)
+        if isinstance(sink, MemoryTransactions):
+            publisher = TransactionalPublisher(sink, OUTPUTS, metrics, self.clock, PATIENCE_MS)
         loop = ScoreLoop(
             publisher,
             BatchScorer(reads, overlay, policy, self.clock, metrics.stage),

@@ -67,6 +67,13 @@ def test_progress_takes_a_stall_back() -> None:
     assert vitals.live() == []
 
 
+def test_a_call_that_is_kept_too_long_is_a_stall_however_lately_there_was_progress() -> None:
+    vitals = Vitals(500, Clock())
+    vitals.hangs = lambda: True
+    assert vitals.is_stalled()
+    assert vitals.live() == ["there is lag and no progress"]
+
+
 # ------------------------------------------------------------------------------------------------ HTTP
 
 

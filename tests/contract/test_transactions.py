@@ -1,0 +1,234 @@
+"""What every transactional sink does: in memory, and on Apache Kafka.
+
+librdkafka's mock cluster commits no offsets in transactions, and writes no marks: it proves nothing here.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from confluent_kafka import KafkaError
+
+from stream.errors import AbortCause, Aborted, Fatal, Fenced
+from stream.transport.endpoints import Source, TransactionalSink
+from stream.transport.kafka import KafkaConnection, KafkaTransactions
+from stream.transport.kafka.transactions import Reaction, reaction
+from stream.transport.memory import MemoryTransactions
+from tests.contract.clusters import (
+    PARTITIONS,
+    Cluster,
+    KafkaCluster,
+    MemoryCluster,
+    Recorder,
+    create_with_admin,
+    next_offsets,
+    produce,
+    read,
+    rows,
+)
+
+Names = Callable[[str], str]
+VALUES = [b"%d" % i for i in range(20)]
+TIMEOUT_MS = 10_000
+NOBODY = "127.0.0.1:1"
+
+
+@pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
+def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    chosen: Cluster = MemoryCluster()
+    if request.param == "kafka":
+        bootstrap = request.getfixturevalue("kafka")
+        chosen = KafkaCluster(bootstrap, create_with_admin(bootstrap))
+    yield chosen
+    chosen.clients.close()
+
+
+@pytest.fixture
+def topics(cluster: Cluster, fresh_name: Names) -> tuple[str, str]:
+    """Events, which are there, and outputs, which are not."""
+    events, outputs = fresh_name("events"), fresh_name("outputs")
+    for topic in (events, outputs):
+        cluster.create(topic)
+    produce(cluster.sink(), events, VALUES)
+    return events, outputs
+
+
+def transactions(cluster: Cluster, name: str) -> TransactionalSink:
+    if isinstance(cluster, MemoryCluster):
+        return cluster.clients.keep(MemoryTransactions(cluster.broker, name))
+    assert isinstance(cluster, KafkaCluster)
+    return cluster.clients.keep(KafkaTransactions(cluster.connection(), name, TIMEOUT_MS))
+
+
+def joined(cluster: Cluster, topic: str, listener: Recorder | None = None) -> tuple[Source, dict[int, int]]:
+    """A member that has read everything, and what it would commit."""
+    source = cluster.source(topic, f"{topic}.g", listener or Recorder())
+    return source, next_offsets(read(source, len(VALUES)))
+
+
+def send(sink: TransactionalSink, topic: str, *values: bytes) -> None:
+    sink.produce_batch(topic, values, values, None, lambda _: None)
+
+
+def seen(cluster: Cluster, topic: str, count: int) -> set[bytes | None]:
+    """What a new `read_committed` reader sees, once it sees so many."""
+    reader = cluster.source(topic, f"{topic}.reader", Recorder())
+    try:
+        found = [*read(reader, count), *rows(reader.poll(1_000, 200))]
+        return {r.value for r in found}
+    finally:
+        reader.close()
+
+
+def test_outputs_and_offsets_stand_together(cluster: Cluster, topics: tuple[str, str]) -> None:
+    events, outputs = topics
+    source, done = joined(cluster, events)
+    sink = transactions(cluster, f"{events}.a")
+    for offsets, values in ((dict.fromkeys(done, 1), (b"1", b"2")), (done, (b"3",))):
+        sink.begin()
+        send(sink, outputs, *values)
+        sink.commit(source, offsets)
+        assert cluster.committed(events, f"{events}.g") == offsets
+    assert seen(cluster, outputs, 3) == {b"1", b"2", b"3"}
+
+
+def test_nothing_stands_of_what_is_aborted_and_the_next_one_does(
+    cluster: Cluster, topics: tuple[str, str]
+) -> None:
+    events, outputs = topics
+    source, done = joined(cluster, events)
+    sink = transactions(cluster, f"{events}.a")
+    sink.begin()
+    send(sink, outputs, b"aborted")
+    assert sink.flush(30_000) == 0
+    sink.abort()
+    assert cluster.committed(events, f"{events}.g") == dict.fromkeys(range(PARTITIONS), 0)
+    sink.begin()
+    send(sink, outputs, b"stands")
+    sink.commit(source, done)
+    assert seen(cluster, outputs, 1) == {b"stands"}
+
+
+def test_offsets_advance_though_nothing_was_produced(cluster: Cluster, topics: tuple[str, str]) -> None:
+    events, _ = topics
+    source, done = joined(cluster, events)
+    sink = transactions(cluster, f"{events}.a")
+    sink.begin()
+    sink.commit(source, done)
+    assert cluster.committed(events, f"{events}.g") == done
+
+
+def test_a_new_producer_of_a_name_fences_the_one_before_and_aborts_what_it_left_open(
+    cluster: Cluster, topics: tuple[str, str]
+) -> None:
+    events, outputs = topics
+    source, done = joined(cluster, events)
+    zombie = transactions(cluster, f"{events}.a")
+    zombie.begin()
+    send(zombie, outputs, b"of the zombie")
+    assert zombie.flush(30_000) == 0
+    successor = transactions(cluster, f"{events}.a")
+    successor.begin()
+    send(successor, outputs, b"of the successor")
+    successor.commit(source, done)
+    with pytest.raises(Fenced):
+        zombie.commit(source, dict.fromkeys(done, 1))
+    with pytest.raises(Fenced):
+        zombie.begin()
+    assert cluster.committed(events, f"{events}.g") == done
+    assert seen(cluster, outputs, 1) == {b"of the successor"}
+
+
+def test_the_offsets_of_who_is_no_member_any_more_are_refused_and_the_producer_goes_on(
+    cluster: Cluster, topics: tuple[str, str]
+) -> None:
+    events, outputs = topics
+    source, done = joined(cluster, events)
+    sink = transactions(cluster, f"{events}.a")
+    sink.begin()
+    send(sink, outputs, b"in vain")
+    metadata = source.group_metadata()
+    source.close()
+    with pytest.raises(Aborted) as refused:
+        sink.commit(Gone(source, metadata), done)  # type: ignore[arg-type]  # all that a sink asks of it
+    assert refused.value.cause is AbortCause.GROUP_MOVED
+    again, done = joined(cluster, events)
+    sink.begin()
+    send(sink, outputs, b"again")
+    sink.commit(again, done)
+    assert seen(cluster, outputs, 1) == {b"again"}
+
+
+class Gone:
+    """A source that left its group, with what was its membership."""
+
+    def __init__(self, source: Source, metadata: object) -> None:
+        self.topic, self.commit_note = source.topic, source.commit_note
+        self._metadata = metadata
+
+    def group_metadata(self) -> object:
+        return self._metadata
+
+
+def test_a_transaction_may_be_committed_while_partitions_are_revoked(
+    cluster: Cluster, topics: tuple[str, str]
+) -> None:
+    events, outputs = topics
+    listener = Recorder()
+    source, done = joined(cluster, events, listener)
+    sink = transactions(cluster, f"{events}.a")
+    sink.begin()
+    send(sink, outputs, b"just in time")
+    listener.on_revoked = lambda _: sink.commit(source, done)
+    source.close()
+    assert cluster.committed(events, f"{events}.g") == done
+    assert seen(cluster, outputs, 1) == {b"just in time"}
+
+
+def test_closing_aborts_what_is_open(cluster: Cluster, topics: tuple[str, str]) -> None:
+    events, outputs = topics
+    source, done = joined(cluster, events)
+    sink = transactions(cluster, f"{events}.a")
+    sink.begin()
+    send(sink, outputs, b"left")
+    assert sink.flush(30_000) == 0
+    sink.close()
+    other = transactions(cluster, f"{events}.b")
+    other.begin()
+    send(other, outputs, b"seen")
+    other.commit(source, done)
+    assert seen(cluster, outputs, 1) == {b"seen"}
+
+
+# --------------------------------------------------------------------------------------- only on Kafka
+
+
+def test_whoever_waits_for_a_coordinator_that_is_away_may_give_up() -> None:
+    class GivenUp(Exception):
+        pass
+
+    def waiting() -> None:
+        raise GivenUp
+
+    with pytest.raises(GivenUp):
+        KafkaTransactions(KafkaConnection(NOBODY, {}), "name", TIMEOUT_MS, waiting)
+
+
+def test_a_timeout_that_brokers_do_not_allow_stops_the_worker_and_names_the_mend(
+    kafka: str, fresh_name: Names
+) -> None:
+    with pytest.raises(Fatal, match=r"delivery\.transaction_timeout_ms"):
+        KafkaTransactions(KafkaConnection(kafka, {}), fresh_name("name"), 2_000_000)
+
+
+def test_errors_are_sorted_by_what_helps() -> None:
+    def of(code: int, **kinds: bool) -> Reaction:
+        return reaction(KafkaError(code, "said", **kinds))
+
+    assert of(KafkaError._TIMED_OUT, retriable=True) is Reaction.AGAIN
+    assert of(KafkaError.UNKNOWN_MEMBER_ID, txn_requires_abort=True) is Reaction.ABORT
+    assert of(KafkaError._MSG_TIMED_OUT, txn_requires_abort=True) is Reaction.ABORT
+    assert of(KafkaError._FENCED, fatal=True) is Reaction.START_AGAIN
+    assert of(KafkaError.INVALID_TXN_STATE, fatal=True) is Reaction.START_AGAIN
+    assert of(KafkaError.INVALID_TRANSACTION_TIMEOUT, fatal=True) is Reaction.STOP
+    assert of(KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, fatal=True) is Reaction.STOP
+    assert of(KafkaError.TOPIC_AUTHORIZATION_FAILED, txn_requires_abort=True) is Reaction.STOP
