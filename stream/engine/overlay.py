@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -12,6 +13,8 @@ from features.event import EventBatch, position_offsets, position_partitions
 from features.rows import RowId, RowRequest, entry_values
 
 _KEYS_SPARE = 10_000
+_KEY_BYTES = 150
+"""What a key takes besides its characters: the text's head, its number, its place in the dict."""
 _NO_OFFSET = 1 << 62
 
 
@@ -21,6 +24,8 @@ class _Held:
 
     entries: Entries
     keys: dict[str, int] = field(default_factory=dict)
+    characters: int = 0
+    """Of the keys."""
 
 
 class Overlay:
@@ -44,13 +49,22 @@ class Overlay:
 
     @property
     def size_bytes(self) -> int:
-        return sum(len(self._held[s.entity].entries) * entry_bytes(s) for s in self._schemas)
+        """Of entries and keys."""
+        return sum(self._bytes_of(schema) for schema in self._schemas)
+
+    @property
+    def _is_filled(self) -> bool:
+        return any(len(held.entries) for held in self._held.values())
+
+    def _bytes_of(self, schema: RowSchema) -> int:
+        held = self._held[schema.entity]
+        return len(held.entries) * entry_bytes(schema) + len(held.keys) * _KEY_BYTES + held.characters
 
     def add(self, events: EventBatch) -> None:
         """Hold the entries of these events; the oldest held go if they no longer fit."""
         for schema in self._schemas:
             held = self._held[schema.entity]
-            numbers = held.keys
+            numbers, known = held.keys, len(held.keys)
             row = np.array(
                 [
                     -1 if key is None else numbers.setdefault(key, len(numbers))
@@ -58,6 +72,7 @@ class Overlay:
                 ],
                 dtype=np.int64,
             )
+            held.characters += sum(map(len, islice(reversed(numbers), len(numbers) - known)))
             added = Entries(
                 row,
                 events.times,
@@ -66,8 +81,7 @@ class Overlay:
                 entry_values(self._definition, schema, events),
             )
             held.entries = join_entries([held.entries, take_entries(added, row >= 0)])
-        excess = self.size_bytes - self._bytes_max
-        if excess > 0:
+        while self._is_filled and (excess := self.size_bytes - self._bytes_max) > 0:
             self._drop_oldest(excess)
 
     def trim(self, progress: Mapping[int, int]) -> None:
@@ -133,17 +147,18 @@ class Overlay:
             offsets = position_offsets(held.entries.marks[:count])
             for partition in np.unique(partitions).tolist():
                 self.mark_missing(partition, int(offsets[partitions == partition].max()) + 1)
-            self._retain(held, np.arange(len(held.entries)) >= count)
+            self._retain(held, np.arange(len(held.entries)) >= count, spare=0)
 
     @staticmethod
-    def _retain(held: _Held, kept: Bools) -> None:
-        """Keep these entries; keys without any go once there are too many of them."""
+    def _retain(held: _Held, kept: Bools, spare: int = _KEYS_SPARE) -> None:
+        """Keep these entries; keys without any go once there are too many of them (`spare` 0: all)."""
         held.entries = e = take_entries(held.entries, kept)
-        if len(held.keys) <= 2 * len(e) + _KEYS_SPARE:
+        if len(held.keys) <= (2 * len(e) + spare if spare else 0):
             return
         used = np.unique(e.row)
         names = list(held.keys)
         held.keys = {names[number]: at for at, number in enumerate(used.tolist())}
+        held.characters = sum(map(len, held.keys))
         held.entries = Entries(np.searchsorted(used, e.row), e.times, e.ids, e.marks, e.values)
 
 

@@ -110,6 +110,16 @@ def test_a_full_overlay_drops_the_oldest_and_says_so_until_they_are_materialized
     assert overlay.truncated({0: dropped}) == set()
 
 
+def test_keys_take_room_too_and_long_ones_push_old_entries_out() -> None:
+    overlay = Overlay(DEFINITION, 100_000)
+    for start in range(0, 500, 50):
+        overlay.add(batch([(0, n, f"{n:0400}", None) for n in range(start, start + 50)]))
+    assert overlay.size_bytes <= 100_000
+    assert 500 * ENTRY_BYTES < 100_000, "the entries alone would fit"
+    assert overlay.truncated({}) == {0}
+    assert overlay.truncated({0: 450}) == set(), "the newest are there"
+
+
 @given(
     records=st.lists(st.tuples(st.integers(0, 2), st.sampled_from(["ann", "bob", "cy"])), max_size=40),
     cuts=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 40)), max_size=6),
