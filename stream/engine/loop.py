@@ -51,6 +51,7 @@ class ScoreLoop:
         self._publisher = publisher
         self._scorer = scorer
         self._ownership = ownership
+        self._rejects = rejects
         self._answers = Answers(publisher, scorer, ownership, rejects, metrics)
         self._metrics = metrics
         self._policy = policy
@@ -152,6 +153,7 @@ class ScoreLoop:
         partitions = Partitions(
             self._attached.partition_count,
             self._ownership.owned,
+            self._ownership.covered(self._positions()),
             self._policy.labels_topic if serving.reads_labels else None,
             self._label_partitions,
         )
@@ -224,7 +226,12 @@ class ScoreLoop:
     def _committed_else_again(self) -> dict[int, int]:
         """Commit; returns from where records must be passed again, by partition."""
         self._committed_ms = self._now_ms()
-        return self._publisher.commit(self._attached)
+        again = self._publisher.commit(self._attached)
+        if again:
+            self._rejects.taken_back()
+        elif not self._publisher.is_open:
+            self._rejects.settled()
+        return again
 
     def _pass_again(self, again: Mapping[int, int]) -> None:
         self._attached.rewind(self._ownership.passes_again(again, self._positions()))

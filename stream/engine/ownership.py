@@ -49,6 +49,12 @@ class Ownership:
         """Whether everything that had to be read again was. lags: the source's."""
         return all(lag.position >= self._score_from.get(p, 0) for p, lag in lags.items())
 
+    def covered(self, positions: Mapping[int, int]) -> frozenset[int]:
+        """Partitions in hand of which nothing is still to be read again: before that the overlay lacks events
+        that another worker answered. positions: as of `moves_to`.
+        """
+        return frozenset(p for p, at in self._score_from.items() if positions.get(p, -1) >= at)
+
     def took(self, committed: Mapping[int, int]) -> Mapping[int, int]:
         """Partitions were assigned; returns where to read from."""
         return self._begin(committed)

@@ -22,6 +22,8 @@ class RejectLimit:
         self._share_max = share_max
         self._window = window
         self._batches: deque[tuple[int, int]] = deque()
+        self._unsettled = 0
+        """How many of the last batches may be passed again."""
         self._records = 0
         self._rejected = 0
 
@@ -33,6 +35,7 @@ class RejectLimit:
     def seen(self, records: int, rejected: int) -> bool:
         """Count a batch; whether the limit is passed."""
         self._batches.append((records, rejected))
+        self._unsettled += 1
         self._records += records
         self._rejected += rejected
         while self._records - self._batches[0][0] >= self._window:
@@ -42,3 +45,15 @@ class RejectLimit:
         judged = self._records >= min(self._window, JUDGED_FROM)
         clearly = self._rejected > self._share_max * self._records + CLEARLY
         return clearly or (judged and self.share > self._share_max)
+
+    def settled(self) -> None:
+        """Nothing that was counted will be passed again."""
+        self._unsettled = 0
+
+    def taken_back(self) -> None:
+        """What was counted since `settled` does not stand, and will be counted again."""
+        for _ in range(min(self._unsettled, len(self._batches))):
+            records, rejected = self._batches.pop()
+            self._records -= records
+            self._rejected -= rejected
+        self._unsettled = 0

@@ -39,6 +39,8 @@ class Partitions:
 
     count: int
     owned: frozenset[int]
+    covered: frozenset[int]
+    """Those of the owned ones of which the overlay holds everything that the store may lack."""
     labels_topic: str | None
     """None where no window reads labels."""
     labels: int
@@ -120,7 +122,7 @@ class BatchScorer:
                 self.reached = reached
                 self._overlay.trim({p: offset for p, offset in reached.items() if p in partitions.owned})
                 truncated = frozenset(self._overlay.truncated(reached))
-                coverage = Coverage(progress, labels, partitions.owned, truncated, self._now_ms())
+                coverage = Coverage(progress, labels, partitions.covered, truncated, self._now_ms())
                 enriched = enrich(
                     definition,
                     events,

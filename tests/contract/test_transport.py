@@ -216,6 +216,21 @@ def test_a_paused_source_returns_nothing_and_loses_nothing(cluster: Cluster, fil
     source.close()
 
 
+def test_what_left_while_paused_and_came_back_after_the_pause_flows_again(
+    cluster: Cluster, filled: str
+) -> None:
+    mine, others = Recorder(), Recorder()
+    source = cluster.source(filled, f"{filled}.g", mine)
+    source.pause()
+    poll_until([source], lambda: len(mine.held) == PARTITIONS)
+    guest = cluster.source(filled, f"{filled}.g", others)
+    poll_until([source, guest], lambda: len(mine.held) == len(others.held) == PARTITIONS // 2)
+    source.resume()
+    guest.close()
+    assert {r.value for r in read(source, len(VALUES))} == set(VALUES)
+    source.close()
+
+
 def test_a_rewound_source_reads_again_and_passes_over_what_is_not_its_own(
     cluster: Cluster, filled: str
 ) -> None:

@@ -64,3 +64,17 @@ def test_the_share_is_that_of_the_latest_batches_that_fill_the_window(
         latest.append(counted.pop())
     records, rejected = sum(s for s, _ in latest), sum(r for _, r in latest)
     assert limit.share == rejected / records
+
+
+def test_what_is_passed_again_after_an_abort_counts_once() -> None:
+    limit = RejectLimit(0.1, 10_000)
+    assert not limit.seen(100, 35)
+    limit.settled()
+    for _ in range(20):
+        assert not limit.seen(100, 14)
+        limit.taken_back()
+    assert limit.share == 0.35
+    assert not limit.seen(100, 14)
+    limit.settled()
+    limit.taken_back()
+    assert limit.share == 49 / 200

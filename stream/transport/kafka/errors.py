@@ -12,6 +12,8 @@ FATAL = frozenset(
         KafkaError._FATAL,
         KafkaError._AUTHENTICATION,
         KafkaError._AUTO_OFFSET_RESET,
+        KafkaError._BAD_COMPRESSION,  # what cannot be unpacked the client would pass over
+        KafkaError._BAD_MSG,
         KafkaError._UNSUPPORTED_FEATURE,
         KafkaError.CLUSTER_AUTHORIZATION_FAILED,
         KafkaError.FENCED_INSTANCE_ID,
@@ -31,6 +33,8 @@ FATAL = frozenset(
 """Of a consumer: no retry helps. Everything else passes, librdkafka retries it by itself."""
 
 MENDS: Mapping[int, str] = {
+    KafkaError._BAD_MSG: "a batch of the log is damaged: check the disks of its brokers",
+    KafkaError._BAD_COMPRESSION: "a batch of the log is damaged: check the disks of its brokers",
     KafkaError.UNKNOWN_TOPIC_OR_PART: "create it with `riverrun topics create`",
     KafkaError._UNKNOWN_TOPIC: "create it with `riverrun topics create`",
     KafkaError.TOPIC_AUTHORIZATION_FAILED: "grant this principal the right to it",

@@ -34,6 +34,13 @@ class Standing:
             f"{low} to {high}: {what}; {self._mend(f'{self.topic}:{partition}')}"
         )
 
+    def cut(self, partition: int, offset: int, reason: str) -> str:
+        """The log was cut before the group's place, and has grown past it again. reason: the client's."""
+        return (
+            f"{self.topic}[{partition}]: its log was cut before offset {offset}, where group {self.group} "
+            f"stands, and has other records there now ({reason}); {self._mend(f'{self.topic}:{partition}')}"
+        )
+
     def deleted(self, unread: Mapping[int, tuple[int, int]]) -> str:
         """unread: by partition, where the group stood and the log's end, when both were last seen."""
         return (

@@ -123,6 +123,8 @@ class Sighting:
     """As in `Inquiry.log_range`, of partitions whose leaders answered."""
     asked_ms: int = 0
     """When they were asked, ms since the epoch."""
+    partitions: int = 0
+    """How many it has."""
 
 
 class Watch:
@@ -150,7 +152,8 @@ class Watch:
         failure = described.exception()
         if failure is None:
             ends = {p.partition: e.result().offset for p, e in self._ends.items() if e.exception() is None}
-            return Sighting(str(described.result().topic_id), ends, self._asked_ms)
+            topic = described.result()
+            return Sighting(str(topic.topic_id), ends, self._asked_ms, len(topic.partitions))
         error: KafkaError = failure.args[0]
         gone = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
         return Sighting(None) if gone else error

@@ -14,6 +14,8 @@ from stream.transport.kafka.incidents import Standing, note_of, noted_id
 from stream.transport.kafka.inquiry import Inquiry, Sighting, Stored, Watch
 from stream.transport.kafka.reading import Reading
 
+TRUNCATED = "truncat"
+"""What librdkafka says of a log that was cut and has grown again; it has no code of its own for it."""
 GONE_S = 5.0
 """A broker that starts may know no topics for a moment; one that is gone for so long was deleted."""
 
@@ -125,6 +127,8 @@ class Lookout:
             self.reachable = True
             self._judge(seen, now_s)
             if seen.topic_id is not None:
+                # A member whose own partitions stay the same need not hear of a new one otherwise.
+                self.partition_count = max(self.partition_count, seen.partitions)
                 reading.told(seen.ends, seen.asked_ms, _now_ms())
                 lags = reading.lag(lambda _: OFFSET_INVALID)
                 self._whole = {p: (lag.position, lag.end) for p, lag in lags.items()}
@@ -150,21 +154,21 @@ class Lookout:
             _log.warning("no broker tells of it: %s", what)
         self.reachable = False
 
-    def outside(self, partition: int, position: int) -> int:
-        """Where to read on from when a broker said that its log does not hold the position.
+    def outside(self, partition: int, position: int, reason: str) -> int:
+        """Where to read on when a client was told that the log does not hold the position: there, if it does.
 
-        A leader that knows less than the one before it says so, too; that is no incident. Nor is it one
-        when it stays so: what was cut off then had been read.
+        A leader that does not know its end yet says so, too. One that cut its log is an incident: what is
+        written in place of the records that were read has their offsets, and would pass for answered.
+        reason: the client's. Raises `Fatal`.
         """
         low, high = self.log_range(partition)
-        end = high if position <= high else self._end(partition)
+        end = high if position <= high else max(high, self._end(partition))
         self._compare_ids({})
-        if position < low or (position > end and self._topic_id is None):
-            raise Fatal(self._standing.outside(partition, position, low, high))
-        if position > end:
-            text = "%s[%d] was cut by its leader: records %d to %d, which were read, are not in it any more"
-            _log.warning(text, self._topic, partition, end, position - 1)
-        return min(position, end)
+        if not low <= position <= end:
+            raise Fatal(self._standing.outside(partition, position, low, end))
+        if TRUNCATED in reason.lower():
+            raise Fatal(self._standing.cut(partition, position, reason))
+        return position
 
 
 def _now_ms() -> int:

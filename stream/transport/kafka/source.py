@@ -161,7 +161,7 @@ class KafkaSource:
                 self._consumer.seek(where)
                 del self._reading.seeking[where.partition]
             except KafkaException as raised:
-                if raised.args[0].code() != KafkaError._STATE:
+                if raised.args[0].code() not in (KafkaError._STATE, KafkaError._PREV_IN_PROGRESS):
                     raise
 
     def _start_again(self) -> None:
@@ -219,8 +219,8 @@ class KafkaSource:
         if begin.first:
             self._commits.ask_first(begin.first)
             self._commits.send(consumer, self._lookout.note, at_once=True)
-        if self._paused:
-            consumer.pause(here)
+        # A partition that left while it was paused comes back paused: the client remembers.
+        (consumer.pause if self._paused else consumer.resume)(here)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = {p.partition for p in partitions}
@@ -256,7 +256,8 @@ class KafkaSource:
         elif error.code() == KafkaError._AUTO_OFFSET_RESET and partition is not None:
             if partition in self._reading.partitions:
                 position = self._reading.positions[partition]
-                self._reading.go_to({partition: self._lookout.outside(partition, position)})
+                again = self._lookout.outside(partition, position, error.str())
+                self._reading.go_to({partition: again})
                 self._stopped.add(partition)
         elif not (error.code() in GONE and self._lookout.watches):
             self._note(error, f"topic {self._topic}, group {self._group}")
