@@ -35,7 +35,9 @@ def servers(tmp_path: Path) -> Iterator[Servers]:
     made = Servers(tmp_path / "servers")
     try:
         made.start()
-    except (NoKafka, NoToxiproxy, ServerDidNotStart) as error:
+    except NoToxiproxy as error:
+        lacking("toxiproxy", str(error))
+    except (NoKafka, ServerDidNotStart) as error:
         lacking("kafka", str(error))
     except NoRedisServer as error:
         lacking("redis", str(error))
