@@ -13,7 +13,7 @@ import numpy as np
 from features.arrays import Bools, Column, Floats, Ints
 from features.definition.model import Definition, Field, RecordLabel
 from features.table import ColumnError, TableReader, Times, are_null, floats, strings
-from features.texts import as_run, as_texts, byte_lengths, is_numbered, join_texts, take_texts
+from features.texts import as_texts, byte_lengths, is_numbered, join_texts, take_texts
 
 if TYPE_CHECKING:
     from features.table import Chunked
@@ -46,7 +46,7 @@ class EventColumns:
 
     def take(self, index: Ints) -> "EventColumns":
         """The events at `index`, in its order; a run of them as views."""
-        some = as_run(index)
+        some = _as_run(index)
         return EventColumns(
             ids=take_texts(self.ids, some),
             times=self.times[some],
@@ -106,6 +106,13 @@ def _key_texts(
     if allow_numbers:
         return reader.numbered(field)
     return as_texts(reader.declared(field)) if field.name in definition.id_fields else reader.keys(field)
+
+
+def _as_run(index: Ints) -> Ints | slice:
+    """The same as a slice, if it is one place after the other."""
+    if len(index) and (index[1:] - index[:-1] == 1).all():
+        return slice(int(index[0]), int(index[-1]) + 1)
+    return index
 
 
 def join_columns(parts: "Sequence[EventColumns]") -> EventColumns:

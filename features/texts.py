@@ -103,13 +103,6 @@ def as_texts(column: "Chunked") -> "Chunked":
     return column.cast(pa.string())
 
 
-def as_run(index: Ints) -> "Ints | slice":
-    """The same as a slice, if it is one place after the other."""
-    if len(index) and (index[1:] - index[:-1] == 1).all():
-        return slice(int(index[0]), int(index[-1]) + 1)
-    return index
-
-
 def take_texts(texts: "Chunked", index: "Ints | slice") -> "Chunked":
     """The texts at `index`; a slice has a start, an end and no step."""
     import pyarrow as pa  # noqa: PLC0415  only offline code needs Arrow; the scorer must not load it

@@ -19,6 +19,7 @@ from stream.commands.flags import (
     UseCaseFile,
     settings_from,
 )
+from stream.commands.moments import moment_ms
 
 if TYPE_CHECKING:
     from features.definition.model import Definition
@@ -74,7 +75,8 @@ def explain(  # noqa: PLR0913  a command has as many parameters as flags
         found = explain_in_files(definition, data, read, event_id)
     else:
         place = None if partition is None or offset is None else (partition, offset)
-        found = explain_as_served(settings, definition, event_id, place, _moment_ms(since))
+        since_ms = 0 if since is None else moment_ms(since, "--since")
+        found = explain_as_served(settings, definition, event_id, place, since_ms)
     typer.echo("\n".join(lines(definition, found, show_personal=show_personal)))
 
 
@@ -182,15 +184,3 @@ def _number(value: float) -> str:
     if value != value:
         return "missing"
     return str(int(value)) if value == int(value) and abs(value) < 2**53 else repr(value)
-
-
-def _moment_ms(text: str | None) -> int:
-    if text is None:
-        return 0
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is neither a date nor an ISO 8601 time", param_hint="--since"
-        ) from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

@@ -1,9 +1,10 @@
 """Points in time and places in a topic, as people write them on a command line."""
 
 import re
-from datetime import UTC, datetime
 
 import typer
+
+from stream import clock
 
 _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 
@@ -11,12 +12,11 @@ _PLACE = re.compile(r"([0-9]{1,9}):([0-9]{1,18})")
 def moment_ms(text: str, flag: str) -> int:
     """A date or an ISO 8601 time, UTC unless it says otherwise, as ms since the epoch."""
     try:
-        moment = datetime.fromisoformat(text)
+        return clock.moment_ms(text)
     except ValueError:
         raise typer.BadParameter(
             f"{text!r} is neither a date nor an ISO 8601 time", param_hint=flag
         ) from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
 def place(text: str, flag: str) -> tuple[int, int]:

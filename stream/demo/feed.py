@@ -8,6 +8,7 @@ from functools import partial
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
+from stream.clock import now_ms
 from stream.demo.board import Board
 from stream.demo.commits import Commits, Lane
 from stream.demo.ledger import Ledger, Position
@@ -114,7 +115,7 @@ class Feed(threading.Thread):
     def _send(self, row: int) -> None:
         ledger, scored = self._books.ledger, self._answered[row]
         key, value = self._messages.events[row]
-        timestamp = time.time_ns() // 1_000_000
+        timestamp = now_ms()
         self._books.sent_ms[row] = timestamp
         note = partial(ledger.sent, row=row) if scored else None
         self._produce(self._events, key, value, timestamp, answered=scored, note=note)

@@ -1,6 +1,5 @@
 """Before anything is scored: the events, a model trained on what came before them, and rows in the store."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ from features.history import History, history_from_table
 from features.offline import scored_events
 from features.store import StoreRejected, StoreUnavailable
 from features.stores.redis import RedisOptions, RedisStore
+from stream.clock import now_ms
 from stream.demo.messages import Messages, messages
 from stream.demo.options import DemoError, DemoOptions
 from stream.demo.phases import Phases
@@ -66,7 +66,7 @@ def prepare(options: DemoOptions, usecase: UseCase, directory: Path, view: View,
             plan,
             models,
             seed=options.seed,
-            now_ms=time.time_ns() // 1_000_000,
+            now_ms=now_ms(),
             progress=lambda what, done, total: view.step(f"training: {what}", done, total),
         )
         view.say(f"model {version} trained and deployed")

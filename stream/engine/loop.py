@@ -15,7 +15,7 @@ from stream.engine.scoring import BatchScorer, Partitions
 from stream.engine.serving import CHAMPION_VARIANT, Serving
 from stream.metrics import ScoreMetrics
 from stream.records import RecordBatch
-from stream.transport.endpoints import Source
+from stream.transport.endpoints import PartitionLag, Source
 
 BACKPRESSURE_WAIT_MS = 100
 
@@ -87,8 +87,9 @@ class ScoreLoop:
         self._publisher.serve_acks()
         if len(records):
             self._metrics.polled(len(records))
-            self._pass(serving, records)
-            waiting = sum(lag.records for lag in self._attached.lag().values())
+            lags = self._attached.lag()
+            self._pass(serving, records, lags)
+            waiting = sum(lag.records for lag in lags.values())
             self._size = next_size(self._size, len(records), waiting, self._policy.batch)
         if abs(self._now_ms() - self._committed_ms) >= self._policy.commit_interval_ms:
             self._commit()
@@ -149,11 +150,12 @@ class ScoreLoop:
             self._pass_again(again)
         return records
 
-    def _pass(self, serving: Serving, records: RecordBatch) -> None:
+    def _pass(self, serving: Serving, records: RecordBatch, lags: Mapping[int, PartitionLag]) -> None:
+        positions = _positions(lags)
         partitions = Partitions(
             self._attached.partition_count,
             self._ownership.owned,
-            self._ownership.covered(self._positions()),
+            self._ownership.covered(positions),
             self._policy.labels_topic if serving.reads_labels else None,
             self._label_partitions,
         )
@@ -162,7 +164,7 @@ class ScoreLoop:
             self._publisher.publish(outputs, self._ownership.committable(next_offsets(records)))
         reached = self._scorer.reached
         if len(outputs.values) and self._ownership.needs_progress and reached is not None:
-            self._read_again(self._ownership.learned(reached, self._positions()))
+            self._read_again(self._ownership.learned(reached, positions))
 
     # ------------------------------------------------------------------------------------------- internals
 
@@ -212,7 +214,7 @@ class ScoreLoop:
         return {partition: max(start, first[partition]) for partition, start in starts.items()}
 
     def _positions(self) -> dict[int, int]:
-        return {partition: lag.position for partition, lag in self._attached.lag().items()}
+        return _positions(self._attached.lag())
 
     def _count_label_partitions(self) -> None:
         if self._serving is not None and self._serving.reads_labels:
@@ -240,6 +242,10 @@ class ScoreLoop:
     def _attached(self) -> Source:
         assert self._source is not None, "attach a source first"
         return self._source
+
+
+def _positions(lags: Mapping[int, PartitionLag]) -> dict[int, int]:
+    return {partition: lag.position for partition, lag in lags.items()}
 
 
 def _in_force(serving: Serving) -> list[tuple[str, str, str, str]]:

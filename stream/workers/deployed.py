@@ -9,6 +9,7 @@ import structlog
 
 from features.definition.model import Definition
 from models.deployment import DeploymentError, read_deployment
+from stream.clock import monotonic_ms
 from stream.config import Settings
 from stream.engine.deployments import Change, DeploymentWatcher, Identity, identity
 from stream.engine.lacking import Lacking
@@ -25,7 +26,6 @@ from stream.engine.serving import (
 from stream.errors import ConfigurationError, Retryable, SettingProblem
 from stream.metrics import ScoreMetrics
 from stream.pipeline.encode import MESSAGE_BYTES_MIN
-from stream.workers.runtime import monotonic_ms
 
 log = structlog.get_logger()
 

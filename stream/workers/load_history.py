@@ -15,6 +15,7 @@ from features.keys import Namespace
 from features.progress import HistoryClaim
 from features.store import OnlineStore, StoreUnavailable
 from features.stores.redis import RedisStore
+from stream.clock import monotonic_ms, now_ms
 from stream.config import Settings, redis_for_writes
 from stream.engine.history_loader import HistoryLoader, Loading, Piece
 from stream.engine.lease import Lease
@@ -24,7 +25,6 @@ from stream.metrics import MaterializeMetrics
 from stream.workers.backfill import pieces, row_lifetime_ms
 from stream.workers.history_files import HistoryFiles
 from stream.workers.progress import progress
-from stream.workers.runtime import monotonic_ms, now_ms
 
 log = structlog.get_logger()
 

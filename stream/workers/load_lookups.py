@@ -17,10 +17,10 @@ from features.lookup_table import LookupTableError, lookup_columns, read_lookup_
 from features.lookups import decode_lookups, encode_lookups, lookup_prefix
 from features.store import OnlineStore, StoreUnavailable
 from features.stores.redis import RedisStore
+from stream.clock import now_ms as clock_ms
 from stream.config import Settings, load_usecase, redis_for_writes
 from stream.errors import ExitCode
 from stream.workers.progress import progress
-from stream.workers.runtime import now_ms as clock_ms
 
 BATCH_ROWS = 5_000
 AHEAD_MS = 3_600_000

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from features.definition.model import Definition
 from features.history import HistoryError
+from stream.clock import monotonic_ms, now_ms
 from stream.config import Settings, load_usecase
 from stream.engine.states import States
 from stream.engine.surroundings import Surroundings
@@ -18,7 +19,7 @@ from stream.errors import ExitCode, Fatal
 from stream.log import configure
 from stream.metrics import MaterializeMetrics
 from stream.workers.one_state import StateRows, begin_state
-from stream.workers.runtime import SPARE_AFTER_MS, Vitals, monotonic_ms, now_ms, running
+from stream.workers.runtime import SPARE_AFTER_MS, Vitals, running
 from stream.workers.states import DeployedStates
 
 log = structlog.get_logger()

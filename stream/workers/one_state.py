@@ -10,6 +10,7 @@ from features.keys import Namespace
 from features.progress import ALWAYS
 from features.store import OnlineStore
 from features.stores.redis import RedisStore
+from stream.clock import monotonic_ms
 from stream.config import Settings, groups_of, kafka_connection, redis_for_writes, topics_of
 from stream.engine.compaction_plan import growth_of
 from stream.engine.compactor import Compactor
@@ -23,7 +24,6 @@ from stream.workers.backfill import row_lifetime_ms
 from stream.workers.history_files import HistoryFiles
 from stream.workers.load_history import BESIDE_ROWS, BesideLive, history_loader
 from stream.workers.preflight import look
-from stream.workers.runtime import monotonic_ms
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource  # its types hide it where it is public
 
 from features.definition.model import Definition
+from stream.clock import now_ms
 from stream.config import Settings, kafka_connection, topics_of
 from stream.workers.history_files import HistoryFiles
-from stream.workers.runtime import now_ms
 
 log = structlog.get_logger()
 

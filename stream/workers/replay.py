@@ -11,6 +11,7 @@ from rich.console import Console
 from features.arrays import Ints, UInts
 from models.bundle import CATEGORIES, Bundle, load_bundle
 from models.categories import decode_categories
+from stream.clock import now_ms
 from stream.config import Settings, Topics, kafka_connection, load_usecase, topics_of
 from stream.errors import ConfigurationError, ExitCode, Fatal, SettingProblem
 from stream.pipeline.decode import Decoder
@@ -35,7 +36,6 @@ from stream.workers.replaying.rescore import Circumstances, Rescorer
 from stream.workers.replaying.served import Served
 from stream.workers.replaying.span import Bound, EventRange, read_range
 from stream.workers.replaying.state import State, state_names
-from stream.workers.runtime import now_ms
 
 SLACK_MS = 3_600_000
 """So far may the clocks of producers be ahead of those that predictions were written by."""

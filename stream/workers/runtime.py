@@ -3,7 +3,6 @@
 import gc
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,6 +10,7 @@ from types import FrameType
 import structlog
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from stream.clock import monotonic_ms
 from stream.config import Settings
 from stream.engine.health import Health, not_ready, progressed, stalled
 from stream.engine.http import HealthServer
@@ -21,16 +21,6 @@ log = structlog.get_logger()
 
 SPARE_AFTER_MS = 30_000
 """A member of a group that got no partitions for so long stands by, and is ready for when it does."""
-
-
-def now_ms() -> int:
-    """The time, ms since the epoch: for what is compared with records and with other processes."""
-    return time.time_ns() // 1_000_000
-
-
-def monotonic_ms() -> int:
-    """For durations within this process: nobody sets this clock."""
-    return time.monotonic_ns() // 1_000_000
 
 
 class Vitals:

@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from features.stores.deadline import DeadlineReader
 from features.stores.redis import RedisStore
+from stream.clock import monotonic_ms, now_ms
 from stream.config import (
     Settings,
     Topics,
@@ -40,7 +41,7 @@ from stream.transport.kafka import KafkaConnection, KafkaSink, KafkaSource, Kafk
 from stream.transport.kafka.limits import TopicLimits
 from stream.transport.kafka.topics import KafkaTopics
 from stream.workers.deployed import Deployed
-from stream.workers.runtime import SPARE_AFTER_MS, Vitals, monotonic_ms, now_ms, running
+from stream.workers.runtime import SPARE_AFTER_MS, Vitals, running
 
 log = structlog.get_logger()
 

@@ -1,8 +1,6 @@
 """The train worker: labelled history from parquet files to a bundle, and into force when asked."""
 
-import time
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -13,6 +11,7 @@ from features.history import history_from_table
 from models.deployment import deploy
 from models.training.run import TrainingError, TrainOptions
 from models.training.train import TrainResult, train_bundle
+from stream.clock import moment_ms, now_ms
 from stream.errors import ExitCode
 from stream.workers.lookups import read_lookups
 from stream.workers.tables import read_tables
@@ -59,7 +58,7 @@ def run(request: TrainRequest) -> int:
             start,
             end,
             request.models,
-            created_ms=time.time_ns() // 1_000_000,
+            created_ms=now_ms(),
             options=TrainOptions(
                 version=request.version,
                 seed=request.seed,
@@ -89,12 +88,10 @@ def parse_moment(definition: Definition, text: str) -> int:
             )
             raise TrainingError(cause, "Give a number of the sequence, such as 100") from None
     try:
-        moment = datetime.fromisoformat(text)
+        return moment_ms(text)
     except ValueError:
         cause = f"{text!r} is neither a date nor an ISO 8601 time"
         raise TrainingError(cause, "Give YYYY-MM-DD, such as 2018-07-25") from None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return round(moment.timestamp() * 1_000)
 
 
 def report(result: TrainResult) -> list[str]:

@@ -18,6 +18,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec  # not exported to type checkers
 
+from stream.clock import now_ms
 from stream.errors import Fatal
 from stream.transport.kafka.errors import is_fatal, sentence
 from stream.transport.kafka.properties import KafkaConnection
@@ -141,7 +142,7 @@ class Watch:
         """None while there is nothing new. partitions: of which the ends are wanted."""
         if self._described is None:
             if now_s >= self._next_s:
-                self._next_s, self._asked_ms = now_s + WATCH_EVERY_S, time.time_ns() // 1_000_000
+                self._next_s, self._asked_ms = now_s + WATCH_EVERY_S, now_ms()
                 places = [TopicPartition(self._topic, partition) for partition in partitions]
                 self._described = _described(self._admin, self._topic)
                 self._ends = _ends(self._admin, places, IsolationLevel.READ_COMMITTED) if places else {}

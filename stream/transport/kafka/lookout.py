@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from confluent_kafka import OFFSET_INVALID, KafkaError
 
+from stream.clock import now_ms
 from stream.errors import Fatal
 from stream.transport.endpoints import Start
 from stream.transport.kafka.errors import is_fatal, sentence
@@ -79,7 +80,7 @@ class Lookout:
         # A group that stands anywhere begins at the start of what was added since: it must skip nothing.
         is_new = all(one.offset == OFFSET_INVALID for one in stored.values())
         from_end = is_new and self._start == "latest"
-        asked_ms = _now_ms()
+        asked_ms = now_ms()
         ranges = {partition: self.log_range(partition) for partition in partitions}
         committed, first = {}, {}
         for partition, (low, high) in ranges.items():
@@ -129,7 +130,7 @@ class Lookout:
             if seen.topic_id is not None:
                 # A member whose own partitions stay the same need not hear of a new one otherwise.
                 self.partition_count = max(self.partition_count, seen.partitions)
-                reading.told(seen.ends, seen.asked_ms, _now_ms())
+                reading.told(seen.ends, seen.asked_ms, now_ms())
                 lags = reading.lag(lambda _: OFFSET_INVALID)
                 self._whole = {p: (lag.position, lag.end) for p, lag in lags.items()}
         else:
@@ -169,7 +170,3 @@ class Lookout:
         if TRUNCATED in reason.lower():
             raise Fatal(self._standing.cut(partition, position, reason))
         return position
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from stream.clock import now_ms
 from stream.errors import Fatal
 from stream.records import RecordBatch
 from stream.transport.endpoints import PartitionLag, PartitionListener, Start
@@ -252,7 +253,7 @@ class KafkaSource:
         partition, offset = message.partition(), message.offset()
         if error.code() == KafkaError._PARTITION_EOF:
             if partition is not None and offset is not None and partition in self._reading.fetched:
-                self._reading.ran_out(partition, offset, time.time_ns() // 1_000_000)
+                self._reading.ran_out(partition, offset, now_ms())
         elif error.code() == KafkaError._AUTO_OFFSET_RESET and partition is not None:
             if partition in self._reading.partitions:
                 position = self._reading.positions[partition]
