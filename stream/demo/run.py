@@ -9,6 +9,7 @@ from rich.console import Console
 from features.definition import DefinitionError
 from features.history import HistoryError
 from models.training.run import TrainingError
+from stream.demo.interrupt import Interrupted, interruptible
 from stream.demo.options import DemoError, DemoOptions, check
 from stream.demo.phases import Phases
 from stream.demo.prepare import Prepared, load_history, prepare
@@ -31,13 +32,13 @@ def run(options: DemoOptions) -> int:
     console = Console()
     try:
         check(options)
-        with tempfile.TemporaryDirectory(prefix="riverrun-demo-") as directory:
+        with interruptible(), tempfile.TemporaryDirectory(prefix="riverrun-demo-") as directory:
             return _run(options, Path(directory), console)
     except (DemoError, DefinitionError, HistoryError, TrainingError, ConfigurationError) as error:
         return _refuse(console, error, ExitCode.CONFIGURATION)
     except (Fatal, Retryable) as error:
         return _refuse(console, error, ExitCode.FATAL)
-    except KeyboardInterrupt:
+    except (Interrupted, KeyboardInterrupt):
         return _refuse(console, "interrupted; workers and servers are stopped", INTERRUPTED)
 
 

@@ -152,10 +152,11 @@ class ScoreLoop:
 
     def _pass(self, serving: Serving, records: RecordBatch, lags: Mapping[int, PartitionLag]) -> None:
         positions = _positions(lags)
+        now_ms = self._now_ms()
         partitions = Partitions(
             self._attached.partition_count,
             self._ownership.owned,
-            self._ownership.covered(positions),
+            {p: lags[p].seen_until_ms(now_ms) for p in self._ownership.covered(positions)},
             self._policy.labels_topic if serving.reads_labels else None,
             self._label_partitions,
         )

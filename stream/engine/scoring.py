@@ -39,8 +39,9 @@ class Partitions:
 
     count: int
     owned: frozenset[int]
-    covered: frozenset[int]
-    """Those of the owned ones of which the overlay holds everything that the store may lack."""
+    covered: Mapping[int, int]
+    """Those of the owned ones of which the overlay holds everything that was read and that the store may
+    lack; and for what moment, ms since the epoch, nothing that stood there by then is unread."""
     labels_topic: str | None
     """None where no window reads labels."""
     labels: int

@@ -23,8 +23,9 @@ class Coverage:
     """Of each partition of the events topic, in order."""
     labels: Sequence[Progress | None]
     """Of each partition of the labels topic; empty where no window reads labels."""
-    owned: frozenset[int]
-    """Partitions this worker reads: what it saw of them is in the overlay."""
+    owned: Mapping[int, int]
+    """Partitions this worker reads, all it saw of which is in the overlay; and for what moment, ms since the
+    epoch, nothing that stood there by then is unread."""
     truncated: frozenset[int]
     """Owned partitions of which the overlay may lack entries."""
     now_ms: int
@@ -37,7 +38,8 @@ class FreshnessPolicy:
     limit: int
     """In the time unit (offsets under sequence time): beyond it the features are missing."""
     heartbeat_ms: int
-    """A materializer that wrote nothing for longer counts as stopped."""
+    """A materializer that wrote nothing for longer counts as stopped, and what a worker saw of a partition
+    counts as all of it for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +145,7 @@ def _judge(
         return _Judgement(causes, False, np.full(m, np.nan), np.zeros(m, np.bool_))
     lag = np.zeros(m)
     for at, one in zip(judged, whole, strict=True):
-        seen = schema.kind is RowKind.EVENTS and at in coverage.owned and at not in coverage.truncated
-        if not seen:
+        if schema.kind is not RowKind.EVENTS or not _is_seen(at, partition, coverage, policy):
             lag = np.maximum(lag, lag_of(definition, one, times, coverage.now_ms, policy))
     windows = [w for w in definition.windows if (w.entity, w.kind) == (schema.entity, schema.kind)]
     # What a window with a delay leaves out anyway may lag; a label becomes visible at any time.
@@ -159,6 +160,16 @@ def _judge(
     if since > ALWAYS and reach and schema.kind is RowKind.EVENTS:
         causes[times - reach < since] |= int(Cause.COLD)
     return _Judgement(causes, True, lag, stale)
+
+
+def _is_seen(at: int, partition: int | None, coverage: Coverage, policy: FreshnessPolicy) -> bool:
+    """Whether the overlay has what rows may lack of partition `at`, for events of `partition`; None: of any.
+
+    An event's own partition was read up to it. Of the others a worker that is behind saw too little.
+    """
+    if at not in coverage.owned or at in coverage.truncated:
+        return False
+    return at == partition or coverage.now_ms - coverage.owned[at] <= policy.heartbeat_ms
 
 
 def lag_of(

@@ -35,6 +35,12 @@ class PartitionLag:
     def records(self) -> int:
         return self.end - self.position
 
+    def seen_until_ms(self, now_ms: int) -> int:
+        """Of what stood in the log by then nothing is unread; -1 where nothing is known."""
+        if self.records:
+            return self.unread_since_ms
+        return now_ms if self.end_at_ms is None else self.end_at_ms
+
 
 class PartitionListener(Protocol):
     """Who is told when partitions come and go. Called from inside `poll` and `close`, which wait for it."""

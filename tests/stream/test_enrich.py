@@ -27,8 +27,8 @@ WHOLE = Progress(
     written_at=NOW,
     rebuilding=False,
 )
-ONE_OWNED = Coverage([WHOLE], [], frozenset({0}), frozenset(), NOW)
-TWO_HALF_OWNED = Coverage([WHOLE, WHOLE], [], frozenset({0}), frozenset(), NOW)
+ONE_OWNED = Coverage([WHOLE], [], {0: NOW}, frozenset(), NOW)
+TWO_HALF_OWNED = Coverage([WHOLE, WHOLE], [], {0: NOW}, frozenset(), NOW)
 POLICY = FreshnessPolicy(limit=10_000, heartbeat_ms=5_000)
 VISIT: Visit = (0, 10, NOW, "ann", "front", 1.0)
 
@@ -100,6 +100,28 @@ def test_an_owned_partition_is_fresh_however_far_the_materializer_is_behind() ->
     found = enriched([VISIT], coverage=replace(ONE_OWNED, progress=[behind]))
     assert found.causes.tolist() == [0]
     assert found.freshness.tolist() == [0.0]
+
+
+def test_of_owned_partitions_a_worker_that_is_behind_saw_too_little_for_the_keys_of_others() -> None:
+    behind = structs.replace(WHOLE, offset=1, event_time=NOW - 800)
+    coverage = replace(TWO_HALF_OWNED, progress=[behind, behind])
+    barely = {0: NOW - POLICY.heartbeat_ms, 1: NOW - POLICY.heartbeat_ms}
+    assert enriched([VISIT], coverage=replace(coverage, owned=barely)).causes.tolist() == [0]
+    late = {0: NOW, 1: NOW - POLICY.heartbeat_ms - 1}
+    found = enriched([VISIT], coverage=replace(coverage, owned=late))
+    assert found.causes.tolist() == [Cause.BEHIND]
+    assert found.freshness.tolist() == [800.0]
+    ahead = structs.replace(behind, event_time=NOW)
+    found = enriched([VISIT], coverage=replace(coverage, owned=late, progress=[behind, ahead]))
+    assert found.causes.tolist() == [0], "where the store has it, it does not matter what the worker saw"
+
+
+def test_the_own_keys_rows_are_whole_however_far_the_worker_is_behind() -> None:
+    keyed_by_one = (0, 10, NOW, "ann", None, 1.0)
+    behind = structs.replace(WHOLE, offset=1, event_time=NEVER)
+    found = enriched([keyed_by_one], coverage=replace(ONE_OWNED, progress=[behind], owned={0: -1}))
+    assert found.causes[0] & ~Cause.KEY_MISSING == Cause.STALE
+    assert features([keyed_by_one], found)[0][:3] == [1.0, 1.0, 1.0]
 
 
 def test_another_workers_partition_that_lags_is_stamped_beyond_the_windows_delay() -> None:

@@ -10,8 +10,8 @@ def begun(start: int = 0, end: int = 10) -> Reading:
     return reading
 
 
-def lag(reading: Reading, heard: int = -1) -> PartitionLag:
-    return reading.lag(lambda _: heard, is_told=False)[0]
+def lag(reading: Reading, heard: int = -1, is_told: bool = False) -> PartitionLag:
+    return reading.lag(lambda _: heard, is_told=is_told)[0]
 
 
 def read(reading: Reading, offset: int, timestamp: int = 0) -> None:
@@ -35,7 +35,7 @@ def test_an_open_transaction_is_no_lag_and_what_comes_after_it_ended_is() -> Non
     read(reading, 7)
     reading.ran_out(0, 8, now_ms=5)
     assert lag(reading, heard=20).records == 0
-    reading.told({0: 20}, asked_ms=6, now_ms=6)
+    reading.told({0: 20}, asked_ms=6)
     assert lag(reading, heard=20).records == 12
 
 
@@ -43,7 +43,7 @@ def test_what_comes_while_a_partition_is_paused_is_lag_though_nothing_is_fetched
     reading = begun()
     read(reading, 9)
     reading.ran_out(0, 10, now_ms=5)
-    reading.told({0: 15}, asked_ms=6, now_ms=6)
+    reading.told({0: 15}, asked_ms=6)
     assert lag(reading).records == 5
 
 
@@ -65,20 +65,42 @@ def test_what_is_read_again_is_lag() -> None:
 
 def test_an_end_that_went_back_is_believed() -> None:
     reading = begun(end=100)
-    reading.told({0: 60, 5: 1}, asked_ms=5, now_ms=5)
+    reading.told({0: 60, 5: 1}, asked_ms=5)
     assert lag(reading).end == 60
 
 
 def test_a_record_that_comes_after_hours_of_nothing_is_not_hours_late() -> None:
     reading = begun()
     read(reading, 9, timestamp=1_000)
-    assert lag(reading).unread_since_ms == -1
-    reading.told({0: 11}, asked_ms=2_000, now_ms=2_000)
-    assert lag(reading).unread_since_ms == 1_000
+    assert lag(reading, is_told=True).unread_since_ms == -1
+    reading.told({0: 11}, asked_ms=2_000)
+    assert lag(reading, is_told=True).unread_since_ms == 1_000
     read(reading, 10, timestamp=1_900)
-    reading.told({0: 11}, asked_ms=3_600_000, now_ms=3_600_000)
-    reading.told({0: 12}, asked_ms=3_602_000, now_ms=3_602_000)
-    assert lag(reading).unread_since_ms == 3_600_000
+    reading.told({0: 11}, asked_ms=3_600_000)
+    reading.told({0: 12}, asked_ms=3_602_000)
+    assert lag(reading, is_told=True).unread_since_ms == 3_600_000
+
+
+def test_what_a_fetcher_ran_out_of_before_the_process_was_stopped_says_nothing_of_now() -> None:
+    reading = begun()
+    read(reading, 9, timestamp=500)
+    reading.told({0: 10}, asked_ms=1_000)
+    reading.ran_out(0, 10, now_ms=60_000)
+    reading.told({0: 900}, asked_ms=60_001)
+    assert lag(reading, is_told=True).unread_since_ms == 1_000
+    assert lag(reading, is_told=False).unread_since_ms == 60_000
+
+
+def test_all_that_stood_in_the_log_was_seen_for_the_moment_a_broker_was_asked() -> None:
+    reading = begun()
+    assert lag(reading, is_told=True).seen_until_ms(9_999) == -1, "of a backlog nothing is known"
+    read(reading, 9, timestamp=500)
+    assert lag(reading, is_told=True).seen_until_ms(9_999) == 1
+    reading.told({0: 12}, asked_ms=700)
+    assert lag(reading, is_told=True).seen_until_ms(9_999) == 500
+    read(reading, 11, timestamp=650)
+    assert lag(reading, is_told=True).seen_until_ms(9_999) == 700
+    assert lag(reading, is_told=False).seen_until_ms(9_999) == 9_999
 
 
 def test_the_end_is_known_for_the_moment_a_broker_was_asked_and_not_for_that_of_reading_up_to_it() -> None:
@@ -86,7 +108,7 @@ def test_the_end_is_known_for_the_moment_a_broker_was_asked_and_not_for_that_of_
     read(reading, 9)
     reading.ran_out(0, 10, now_ms=9_000)
     assert reading.lag(lambda _: 10)[0].end_at_ms == 1
-    reading.told({0: 10}, asked_ms=9_500, now_ms=12_000)
+    reading.told({0: 10}, asked_ms=9_500)
     assert reading.lag(lambda _: 10)[0].end_at_ms == 9_500
     assert lag(reading).end_at_ms is None, "of a source that is never told its own word is taken"
 
@@ -96,5 +118,5 @@ def test_a_partition_that_left_is_forgotten() -> None:
     reading.go_to({0: 3})
     reading.forget({0})
     assert (reading.positions, reading.seeking) == ({}, {})
-    reading.told({0: 3}, asked_ms=1, now_ms=1)
+    reading.told({0: 3}, asked_ms=1)
     assert reading.lag(lambda _: 3) == {}

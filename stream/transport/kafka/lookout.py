@@ -130,7 +130,7 @@ class Lookout:
             if seen.topic_id is not None:
                 # A member whose own partitions stay the same need not hear of a new one otherwise.
                 self.partition_count = max(self.partition_count, seen.partitions)
-                reading.told(seen.ends, seen.asked_ms, now_ms())
+                reading.told(seen.ends, seen.asked_ms)
                 lags = reading.lag(lambda _: OFFSET_INVALID)
                 self._whole = {p: (lag.position, lag.end) for p, lag in lags.items()}
         else:

@@ -22,12 +22,19 @@ class _Place:
     timestamp: int = NOTHING
     """Of the last record returned."""
     caught_up_ms: int = NOTHING
-    """When nothing was unread, for the last time."""
+    """When the fetcher ran out of records, for the last time; it may say so long after it did."""
+    sure_ms: int = NOTHING
+    """For the last moment that a broker was asked for, and nothing of it is unread."""
 
     @property
     def done(self) -> int:
         """Everything before this was returned, or never will be."""
         return max(self.position, self.end_seen)
+
+    def moved(self) -> None:
+        """Records were returned, or an end was told."""
+        if self.done >= self.end:
+            self.sure_ms = self.asked_ms
 
 
 class Reading:
@@ -61,6 +68,7 @@ class Reading:
         for partition, at in {partition: at for at, partition in enumerate(partitions)}.items():
             place = self._places[partition]
             place.position, place.timestamp = offsets[at] + 1, timestamps[at]
+            place.moved()
 
     def ran_out(self, partition: int, offset: int, now_ms: int) -> None:
         """The fetcher found no more records before `offset`."""
@@ -68,15 +76,15 @@ class Reading:
         place.end_seen = offset
         if offset >= place.position:
             place.caught_up_ms = now_ms
+        place.moved()
 
-    def told(self, ends: Mapping[int, int], asked_ms: int, now_ms: int) -> None:
+    def told(self, ends: Mapping[int, int], asked_ms: int) -> None:
         """Brokers told where logs end; they were asked at `asked_ms`."""
         for partition, end in ends.items():
             place = self._places.get(partition)
             if place is not None:
                 place.end, place.asked_ms = end, asked_ms
-                if place.done >= end:
-                    place.caught_up_ms = now_ms
+                place.moved()
 
     def go_to(self, offsets: Mapping[int, int]) -> None:
         """Read on from there; partitions that are not in hand are passed over."""
@@ -93,8 +101,8 @@ class Reading:
 
     def lag(self, heard: Callable[[int], int], is_told: bool = True) -> dict[int, PartitionLag]:
         """heard: a partition's end as the fetcher heard it; it may lie behind an open transaction.
-        is_told: whether `told` is called from time to time. The fetcher's word is not taken for an end's
-        age: a process that was stopped for a while finds it as it was before.
+        is_told: whether `told` is called from time to time. Then the fetcher's word is not taken for how late
+        it is: a process that was stopped for a while finds it as it was before.
 
         Once the fetcher ran out of records its word is not taken: nothing before that end can be had.
         """
@@ -102,6 +110,7 @@ class Reading:
         for partition, place in self._places.items():
             at_end = place.end_seen >= place.position
             end = max(place.done, place.end, NOTHING if at_end else heard(partition))
-            since = max(place.timestamp, place.caught_up_ms) if end > place.done else NOTHING
+            sure_ms = place.sure_ms if is_told else place.caught_up_ms
+            since = max(place.timestamp, sure_ms) if end > place.done else NOTHING
             lags[partition] = PartitionLag(place.done, end, since, place.asked_ms if is_told else None)
         return lags

@@ -212,5 +212,5 @@ def _enriched(rows: Sequence[Progress | None], time: int) -> Enriched:
     """An event of each partition at this time."""
     events = batch([(partition, 0, time, "ann", "front", 1.0) for partition in range(len(rows))])
     request = request_rows(VISITS, events)
-    coverage = Coverage(rows, (), frozenset(), frozenset(), NOW)
+    coverage = Coverage(rows, (), {}, frozenset(), NOW)
     return enrich(VISITS, events, request, stored(request, []), {}, coverage, POLICY)
