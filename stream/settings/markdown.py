@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import SecretStr
 
 from stream.settings.keys import NAMED_FLAGS, PROPERTIES, SETTINGS, Setting
-from stream.transport.kafka.properties import OWNED
+from stream.transport.kafka.properties import CLIENT_DEFAULTS, CONSUMER_DEFAULTS, OWNED, PRODUCER_DEFAULTS
 
 _INTRODUCTION = """\
 # Settings
@@ -57,6 +57,13 @@ value that librdkafka does not take is a mistake, and so are these, which the wo
 | property | instead |
 |---|---|"""
 
+_DEFAULTS = """
+These are not librdkafka's own defaults, and may be set otherwise:
+
+| property | default | client |
+|---|---|---|"""
+_DEFAULTS_OF = (("all", CLIENT_DEFAULTS), ("consumer", CONSUMER_DEFAULTS), ("producer", PRODUCER_DEFAULTS))
+
 
 def page() -> str:
     """The whole page."""
@@ -75,6 +82,9 @@ def _lines() -> Iterator[str]:
         yield f"| `{setting.key}` | {_default(setting)} | {setting.description}{_choices(setting)} |"
     yield f"\n{_PROPERTIES}"
     yield from (f"| `{name}` | {mend} |" for name, mend in OWNED.items())
+    yield _DEFAULTS
+    for client, defaults in _DEFAULTS_OF:
+        yield from (f"| `{name}` | `{value}` | {client} |" for name, value in defaults.items())
 
 
 def _default(setting: Setting) -> str:

@@ -6,7 +6,7 @@ import pytest
 
 from stream.config import kafka_connection, load_settings
 from stream.errors import ConfigurationError
-from stream.transport.kafka.properties import OWNED
+from stream.transport.kafka.properties import OWNED, KafkaConnection
 
 
 def passed(file: Path | None = None, environ: dict[str, str] | None = None, **flags: str) -> dict[str, str]:
@@ -55,6 +55,14 @@ def test_a_mapping_is_no_property(tmp_path: Path) -> None:
     ) as raised:
         load_settings(file, {}, {})
     assert "hunter2" not in str(raised.value)
+
+
+def test_a_default_of_ours_gives_way_to_what_is_set_in_every_client() -> None:
+    name = "reconnect.backoff.max.ms"
+    for set_to, expected in (({}, "1000"), ({name: "7000"}, "7000")):
+        connection = KafkaConnection("broker:9092", set_to)
+        for client in (connection.consumer("group"), connection.producer(), connection.admin()):
+            assert client[name] == expected
 
 
 def test_in_the_environment_underscores_stand_for_dots() -> None:

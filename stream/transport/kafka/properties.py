@@ -105,6 +105,12 @@ PRODUCER_ONLY: frozenset[str] = frozenset(
     }
 )
 
+CLIENT_DEFAULTS: Mapping[str, str] = {
+    # As Java's clients: librdkafka waits ten times as long before it tries a broker again that came back,
+    # and three times as long for one that lets connections hang.
+    "reconnect.backoff.max.ms": "1000",
+    "socket.connection.setup.timeout.ms": "10000",
+}
 CONSUMER_DEFAULTS: Mapping[str, str] = {
     "partition.assignment.strategy": "cooperative-sticky",
     "fetch.error.backoff.ms": "50",
@@ -144,7 +150,7 @@ class KafkaConnection:
     def consumer(self, group: str) -> dict[str, Any]:
         """What to configure librdkafka with for a consumer of `group`."""
         passed = {k: v for k, v in self.properties.items() if k not in PRODUCER_ONLY}
-        defaults = dict(CONSUMER_DEFAULTS)
+        defaults = {**CLIENT_DEFAULTS, **CONSUMER_DEFAULTS}
         if passed.get("group.protocol") == "consumer":
             defaults = {k: v for k, v in defaults.items() if k not in KIP_848_FORBIDS}
         return (
@@ -174,7 +180,7 @@ class KafkaConnection:
         """What to configure librdkafka with for an idempotent producer that never gives up a record."""
         passed = {k: v for k, v in self.properties.items() if k not in CONSUMER_ONLY}
         return (
-            dict(PRODUCER_DEFAULTS)
+            {**CLIENT_DEFAULTS, **PRODUCER_DEFAULTS}
             | passed
             | {
                 "bootstrap.servers": self.bootstrap_servers,
@@ -187,7 +193,7 @@ class KafkaConnection:
     def admin(self) -> dict[str, Any]:
         """What to configure librdkafka with for an admin client."""
         passed = {k: v for k, v in self.properties.items() if k not in CONSUMER_ONLY | PRODUCER_ONLY}
-        return passed | {"bootstrap.servers": self.bootstrap_servers}
+        return {**CLIENT_DEFAULTS, **passed, "bootstrap.servers": self.bootstrap_servers}
 
 
 def parse_properties(text: str) -> dict[str, tuple[str, int]]:
