@@ -58,9 +58,12 @@ class ScoreMetrics:
         )
         self._refusals = make.counter("bundle_refusals", "Deployed bundles that were refused")
         self._reject_share = make.gauge("reject_share", "Share of rejected records in the window")
-        self._lag_records = make.series("lag_records", "Records between position and log end", "partition")
+        self._lag_records = make.series(
+            "lag_records", "Records between position and log end, as last known", "partition"
+        )
         self._lag_seconds = make.gauge(
-            "lag_seconds", "No unread record is older than this; 0 at the log's end"
+            "lag_seconds",
+            "No unread record is older than this; 0 at the log's end, as long as brokers say where that is",
         )
         self._in_flight = make.gauge("in_flight_batches", "Batches not yet committable")
         self._overlay_bytes = make.gauge("overlay_bytes", "Entries held beyond the materializer's progress")

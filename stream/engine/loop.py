@@ -65,6 +65,8 @@ class ScoreLoop:
         self._drained = False
         self._holding_back = False
         self._label_partitions = 0
+        self.is_adrift = False
+        """Whether partitions were lost, and none came since: nobody took them over in good order."""
         self._again: dict[int, int] = {}
         """By partition, from where to read again once the poll that heard of it returns."""
 
@@ -96,14 +98,14 @@ class ScoreLoop:
         return len(records)
 
     @property
+    def now_ms(self) -> int:
+        """By the clock it goes by, ms since the epoch."""
+        return self._now_ms()
+
+    @property
     def in_flight(self) -> int:
         """Batches whose outputs are not all acknowledged."""
         return self._publisher.in_flight
-
-    def lag_seconds(self) -> float:
-        """How old the oldest unread record is at most, in the partition where that is most; 0 at the end."""
-        since = [lag.unread_since_ms for lag in self._attached.lag().values() if lag.unread_since_ms >= 0]
-        return max(self._now_ms() - min(since), 0) / 1000 if since else 0.0
 
     def drain(self, within_ms: int) -> bool:
         """Wait for what is in flight, and commit it; whether all of it stands in time."""
@@ -117,6 +119,7 @@ class ScoreLoop:
     # ------------------------------------------------------------------------------------------ partitions
 
     def assigned(self, committed: Mapping[int, int]) -> Mapping[int, int]:
+        self.is_adrift = False
         self._count_label_partitions()
         self._publisher.assigned(committed)
         starts = self._ownership.took(committed)
@@ -129,9 +132,13 @@ class ScoreLoop:
                 self._publisher.flush(self._policy.revoke_flush_ms)
                 self._again |= self._committed_else_again()
         finally:
-            self.lost(partitions)
+            self._leave(partitions)
 
     def lost(self, partitions: AbstractSet[int]) -> None:
+        self.is_adrift = True
+        self._leave(partitions)
+
+    def _leave(self, partitions: AbstractSet[int]) -> None:
         self._publisher.forget(partitions)
         self._ownership.gave(partitions)
         for partition in partitions:

@@ -45,7 +45,7 @@ def run(settings: Settings) -> int:
         if watcher:
             watcher.start()
         try:
-            _loop(states, vitals, stop)
+            watch_over(states, vitals, stop)
         finally:
             if watcher:
                 watcher.stop()
@@ -54,7 +54,7 @@ def run(settings: Settings) -> int:
     return ExitCode.OK
 
 
-def _loop(states: States[StateRows], vitals: Vitals, stop: threading.Event) -> None:
+def watch_over(states: States[StateRows], vitals: Vitals, stop: threading.Event) -> None:
     observed_ms, started_ms = 0, monotonic_ms()
     while not stop.is_set():
         if states.step():

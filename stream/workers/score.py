@@ -24,6 +24,7 @@ from stream.config import (
 from stream.engine.batch import BatchPolicy
 from stream.engine.breaker import BreakerPolicy
 from stream.engine.filled import RowsReader
+from stream.engine.known_lag import KnownLag, heard, lag_seconds
 from stream.engine.loop import LoopPolicy, ScoreLoop
 from stream.engine.overlay import Overlay
 from stream.engine.ownership import Ownership
@@ -95,7 +96,7 @@ def run(settings: Settings) -> int:
             watcher = deployed.follow(settings.models, loop, metrics) if settings.models else None
             with closing(KafkaSource(connection, topics.events, group, loop, settings.kafka.start)) as source:
                 loop.attach(source)
-                view = _View(source, loop, ownership, overlay, reads, scorer, metrics, vitals)
+                view = View(source, loop, ownership, overlay, reads, scorer, metrics, vitals)
                 if watcher:
                     watcher.start()
                 try:
@@ -169,7 +170,7 @@ def _publisher(settings: Settings, sink: KafkaSink, topics: OutputTopics, metric
     return PlainPublisher(sink, topics, metrics, now_ms)
 
 
-class _View:
+class View:
     """What the loop tells probes and metrics, twice a second."""
 
     def __init__(
@@ -191,6 +192,7 @@ class _View:
         self._scorer = scorer
         self._metrics = metrics
         self._vitals = vitals
+        self._known = KnownLag()
         self._observed_ms = 0
         self._started_ms = monotonic_ms()
         self._state = reads.state
@@ -203,7 +205,7 @@ class _View:
         if self._scorer.errors and self._scorer.errors != self._model_errors:
             self._model_errors = self._scorer.errors
             log.error("model_raised", errors=self._model_errors)
-        now = now_ms()
+        now = self._loop.now_ms
         if now - self._observed_ms < OBSERVE_EVERY_MS:
             return
         self._observed_ms = now
@@ -211,11 +213,13 @@ class _View:
         waiting = sum(lag.records for lag in lags.values())
         if not waiting or not self._source.reachable:
             self._vitals.progressed()
+        self._known = heard(self._known, lags, self._loop.is_adrift, self._source.reachable, now)
         caught_up = self._ownership.caught_up(lags)
         # A member beyond the number of partitions gets none, and stands by.
         spare = self._source.reachable and monotonic_ms() - self._started_ms > SPARE_AFTER_MS
         self._vitals.health = replace(self._vitals.health, assigned=bool(lags) or spare, caught_up=caught_up)
-        self._metrics.lag({p: lag.records for p, lag in lags.items()}, self._loop.lag_seconds())
+        told = {p: lag.records for p, lag in self._known.lags.items()}
+        self._metrics.lag(told, lag_seconds(self._known, now))
         self._metrics.state(self._loop.in_flight, self._overlay.size_bytes, self._reads.state.value)
         if self._reads.state is not self._state:
             self._state = self._reads.state

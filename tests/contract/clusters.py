@@ -96,6 +96,8 @@ class KafkaCluster:
     clients: Clients = field(default_factory=Clients)
     refuse: Callable[[int, Sequence[int]], None] = lambda request, codes: None
     """Answer the next requests of a kind with errors; only a `RefusingKafka` can."""
+    delay: Callable[[int, int], None] = lambda request, by_ms: None
+    """Answer the next request of a kind later; only a `RefusingKafka` can."""
 
     @property
     def tells_spares(self) -> bool:

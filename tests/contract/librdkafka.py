@@ -1,6 +1,6 @@
 """What the Python client cannot be made to do, with the librdkafka that it has loaded.
 
-A mock cluster that refuses requests on command, and a producer of headers with any name.
+A mock cluster that refuses requests or lets them wait on command, and a producer of headers with any name.
 """
 
 import ctypes
@@ -13,6 +13,7 @@ from confluent_kafka import KafkaError, Producer, cimpl
 FETCH, OFFSET_COMMIT = 1, 8
 """The keys of these requests in Kafka's protocol."""
 _PRODUCER = 0
+_BROKER = 1
 _TOPIC, _PARTITION, _VALUE, _HEADERS, _END = 1, 3, 4, 10, 0
 """Tags of `rd_kafka_producev`'s arguments."""
 _TEXT_BYTES = 512
@@ -37,6 +38,8 @@ _bootstraps = _function("rd_kafka_mock_cluster_bootstraps", _Text, _Pointer)
 _push_errors = _function(
     "rd_kafka_mock_push_request_errors_array", None, _Pointer, ctypes.c_int16, _Size, _Pointer
 )
+_push_delays = _library.rd_kafka_mock_broker_push_request_error_rtts
+_push_delays.restype = _Int
 _headers_new = _function("rd_kafka_headers_new", _Pointer, _Size)
 _header_add = _function(
     "rd_kafka_header_add", _Int, _Pointer, _Text, ctypes.c_ssize_t, _Text, ctypes.c_ssize_t
@@ -56,7 +59,7 @@ def _handle(properties: dict[bytes, bytes]) -> int:
 
 
 class RefusingKafka:
-    """A mock cluster whose next answers may be errors."""
+    """A mock cluster of one broker, whose next answers may be errors, or late."""
 
     def __init__(self) -> None:
         self._handle = _handle({b"test.mock.num.brokers": b"1", b"log_level": b"0"})
@@ -72,6 +75,11 @@ class RefusingKafka:
         """Answer the next requests of this kind with these errors, one each."""
         array = (_Int * len(codes))(*codes)
         _push_errors(self._cluster, request, len(codes), array)
+
+    def delay(self, request: int, by_ms: int) -> None:
+        """Answer the next request of this kind so much later, and what follows it on its connection."""
+        of_broker = (_Pointer(self._cluster), ctypes.c_int32(_BROKER), ctypes.c_int16(request))
+        assert _push_delays(*of_broker, _Size(1), _Int(KafkaError.NO_ERROR), _Int(by_ms)) == 0
 
     def close(self) -> None:
         _destroy(self._handle)

@@ -21,6 +21,7 @@ from tests.contract.clusters import (
     Recorder,
     create_with_admin,
     next_offsets,
+    poll_until,
     produce,
     read,
     rows,
@@ -156,6 +157,25 @@ def test_the_offsets_of_who_is_no_member_any_more_are_refused_and_the_producer_g
     send(sink, outputs, b"again")
     sink.commit(again, done)
     assert seen(cluster, outputs, 1) == {b"again"}
+
+
+def test_after_a_rebalance_who_stayed_commits_as_the_member_that_it_is_now(
+    cluster: Cluster, topics: tuple[str, str]
+) -> None:
+    events, outputs = topics
+    source, done = joined(cluster, events)
+    sink = transactions(cluster, f"{events}.a")
+    sink.begin()
+    sink.commit(source, dict.fromkeys(done, 1))
+    listener = Recorder()
+    other = cluster.source(events, f"{events}.g", listener)
+    poll_until([source, other], lambda: len(source.lag()) == len(listener.held) == PARTITIONS // 2)
+    kept = {partition: done[partition] for partition in source.lag()}
+    sink.begin()
+    send(sink, outputs, b"stands")
+    sink.commit(source, kept)
+    assert cluster.committed(events, f"{events}.g") == dict.fromkeys(done, 1) | kept
+    assert seen(cluster, outputs, 1) == {b"stands"}
 
 
 class Gone:

@@ -1,6 +1,7 @@
 """What every transport does: in memory, on librdkafka's mock cluster, and on Apache Kafka."""
 
 from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 
 import pytest
 
@@ -201,6 +202,22 @@ def test_what_is_committed_while_partitions_are_revoked_stands(cluster: Cluster,
     source = cluster.source(filled, group, listener)
     done = next_offsets(read(source, len(VALUES)))
     listener.on_revoked = lambda partitions: source.commit({p: done[p] for p in partitions})
+    source.close()
+    assert cluster.committed(filled, group) == done
+
+
+def test_the_latest_commit_stands_though_another_is_under_way_when_partitions_leave(
+    cluster: Cluster, filled: str
+) -> None:
+    group, listener = f"{filled}.g", Recorder()
+    source = cluster.source(filled, group, listener)
+    done = next_offsets(read(source, len(VALUES)))
+
+    def commit_twice(partitions: AbstractSet[int]) -> None:
+        source.commit(dict.fromkeys(partitions, 1))
+        source.commit({p: done[p] for p in partitions})
+
+    listener.on_revoked = commit_twice
     source.close()
     assert cluster.committed(filled, group) == done
 

@@ -25,6 +25,7 @@ from tools.kafka_server import KafkaServer
 
 Names = Callable[[str], str]
 NOBODY = "127.0.0.1:1"
+LATE_MS = 8_000
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_records_deleted_under_a_reader_stop_the_worker(real: KafkaCluster, fres
 def refusing() -> Iterator[KafkaCluster]:
     """A mock cluster with a topic `events` that holds one record, whose header has a name that is no text."""
     kafka = RefusingKafka()
-    cluster = KafkaCluster(kafka.bootstrap, kafka.create_topic, refuse=kafka.refuse)
+    cluster = KafkaCluster(kafka.bootstrap, kafka.create_topic, refuse=kafka.refuse, delay=kafka.delay)
     cluster.create("events")
     produce_with_header(kafka.bootstrap, "events", b"value", b"\xff\xfe")
     yield cluster
@@ -88,6 +89,18 @@ def test_a_refused_commit_takes_no_partition_from_us(refusing: KafkaCluster) -> 
     assert source.await_commits(30_000)
     assert refusing.committed("events", "g")[0] == 1
     assert [name for name, _ in listener.calls] == ["assigned"]
+
+
+def test_records_flow_while_a_commit_waits_for_its_answer(refusing: KafkaCluster) -> None:
+    source = refusing.source("events", "g", Recorder())
+    done = next_offsets(read(source, 1))
+    assert source.await_commits(30_000)
+    refusing.delay(OFFSET_COMMIT, LATE_MS)
+    source.commit(done)
+    produce(refusing.sink(), "events", [b"%d" % i for i in range(20)])
+    assert len(read(source, 20)) == 20
+    assert not source.await_commits(0), "the answer came before the records"
+    assert source.await_commits(30_000)
 
 
 def test_a_commit_that_no_retry_helps_stops_the_worker(refusing: KafkaCluster) -> None:

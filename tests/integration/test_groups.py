@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from confluent_kafka import ConsumerGroupType
+from confluent_kafka.admin import AdminClient
 
 from stream.errors import ExitCode, Fatal
 from stream.transport.endpoints import Source
@@ -80,6 +82,25 @@ def test_a_twin_is_told_so(members: Members, protocol: Mapping[str, str]) -> Non
     twin, _ = members.join(protocol, "one")
     with pytest.raises(Fatal, match=TWINS):
         poll_until([one, twin], lambda: False)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "kind", "assignor"),
+    [
+        ({}, ConsumerGroupType.CLASSIC, "cooperative-sticky"),
+        (EAGER, ConsumerGroupType.CLASSIC, "roundrobin"),
+        (BROKER_SIDE, ConsumerGroupType.CONSUMER, "uniform"),
+    ],
+    ids=["default", "eager", "broker-side"],
+)
+def test_members_share_by_the_protocol_and_the_strategy_that_were_chosen(
+    members: Members, protocol: Mapping[str, str], kind: ConsumerGroupType, assignor: str
+) -> None:
+    one, of_one = members.join(protocol)
+    poll_until([one], lambda: len(of_one.held) == PARTITIONS)
+    admin = AdminClient({"bootstrap.servers": members.cluster.bootstrap})
+    told = admin.describe_consumer_groups([members.group])[members.group].result()
+    assert (told.type, told.partition_assignor) == (kind, assignor)
 
 
 def test_a_worker_that_has_a_twin_ends_and_says_what_to_mend(stage: Stage) -> None:

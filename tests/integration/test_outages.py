@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from stream.errors import ExitCode
-from tests.integration.processes import Worker, await_that, stop
-from tests.integration.stage import Stage, now_ms
+from tests.integration.processes import Metrics, Worker, await_that, stop
+from tests.integration.stage import PARTITIONS, SESSION_MS, Stage, now_ms
 from tests.integration.usecase import some_visits
 from tools.kafka_server import KafkaServer
 from tools.redis_server import RedisServer
@@ -22,6 +22,7 @@ LEAVE_S = 3
 SLACK_S = 15.0
 """For a process to end on a busy machine."""
 BACK_S = 90.0
+EVERY = {str(partition) for partition in range(PARTITIONS)}
 
 
 @pytest.fixture
@@ -129,6 +130,37 @@ def test_workers_told_to_stop_while_the_cluster_is_away_end_in_time_and_say_so(
     assert set(codes) <= {ExitCode.OK, ExitCode.FATAL}
     for worker in workers:
         assert worker.says("stopped"), worker.name
+
+
+@pytest.mark.slow
+def test_lag_is_told_of_every_partition_and_grows_older_while_the_cluster_is_away(
+    own_stage: Stage, own_kafka: KafkaServer
+) -> None:
+    """Whoever scales workers by lag must not take an outage for nothing to do."""
+    stage = own_stage
+    slow = ("batch.events_max=1", "batch.in_flight_max=1")
+    workers = [stage.start("score", *slow, models=False), stage.start("materialize", models=False)]
+    score, materialize = (worker.await_ready() for worker in workers)
+    positions = stage.send(some_visits(1_000, now_ms() - 60_000))
+    score.await_metric(lambda m: m.total("lag_records") > 300, "there is no lag")
+    own_kafka.kill()
+    before = score.metrics().total("lag_seconds")
+
+    def is_older_than_any_session(metrics: Metrics) -> bool:
+        assert told_of(metrics, "lag_records") == EVERY
+        assert metrics.total("lag_records") > 0
+        return metrics.total("lag_seconds") >= before + 2 * SESSION_MS / 1000
+
+    score.await_metric(is_older_than_any_session, "lag does not grow older")
+    assert told_of(materialize.metrics(), "materialize_backlog_records") == EVERY
+    own_kafka.start()
+    stage.outputs.await_predictions(positions, BACK_S)
+    stage.await_lag_gone(score)
+
+
+def told_of(metrics: Metrics, name: str) -> set[str]:
+    """The partitions of which there is a series."""
+    return {series["partition"] for series in metrics.labels(name)}
 
 
 def waits(worker: Worker) -> list[str]:

@@ -36,6 +36,18 @@ def test_a_worker_told_to_stop_finishes_and_the_next_goes_on_exactly_there(stage
     assert {prediction.source for prediction in predictions} == {"model"}
 
 
+def test_a_worker_told_to_stop_reads_no_further_and_answers_what_it_has_read(stage: Stage) -> None:
+    score = stage.score("batch.events_max=1", "batch.in_flight_max=1", models=False)
+    positions = stage.send(some_visits(3_000, now_ms() - 60_000))
+    score.await_metric(lambda m: m.total("predictions_total") > 0, "nothing is answered")
+    assert score.terminate() == 0
+    stage.outputs.read_to_end()
+    assert 0 < len(stage.outputs.predictions) < len(positions)
+    stage.score(models=False)
+    stage.outputs.await_predictions(positions)
+    assert not stage.outputs.doubled
+
+
 @pytest.mark.parametrize("kind", ["score", "materialize"])
 def test_a_worker_told_to_stop_while_it_joins_its_group_ends_soon(stage: Stage, kind: str) -> None:
     worker = stage.start(kind)

@@ -203,9 +203,10 @@ class Bench:
         publisher: Publisher = PlainPublisher(sink, OUTPUTS, metrics, self.clock)
         if isinstance(sink, MemoryTransactions):
             publisher = TransactionalPublisher(sink, OUTPUTS, metrics, self.clock, PATIENCE_MS)
+        answering = BatchScorer(reads, overlay, policy, self.clock, metrics.stage)
         loop = ScoreLoop(
             publisher,
-            BatchScorer(reads, overlay, policy, self.clock, metrics.stage),
+            answering,
             ownership,
             rejects or RejectLimit(0.1, 10_000),
             metrics,
@@ -215,7 +216,7 @@ class Bench:
         loop.serve(serving or self.serving())
         source = MemorySource(self.broker, EVENTS, "visits.score", loop)
         loop.attach(source)
-        return Scoring(loop, source, sink, overlay, ownership, reads, registry, metrics, waited)
+        return Scoring(loop, source, sink, overlay, ownership, reads, registry, metrics, answering, waited)
 
     def serving(self, loaded: Loaded = NO_BUNDLES) -> Serving:
         return build_serving(loaded, self.definition, future_limit_ms=HOUR_MS, message_bytes_max=100_000)

@@ -11,6 +11,7 @@ from stream.engine.materializer import Materializer
 from stream.engine.overlay import Overlay
 from stream.engine.ownership import Ownership
 from stream.engine.reads import GuardedReads
+from stream.engine.scoring import BatchScorer
 from stream.metrics import MaterializeMetrics, ScoreMetrics
 from stream.transport.memory import MemorySink, MemorySource
 from tests.stream.engine.stores import Connection
@@ -91,6 +92,7 @@ class Scoring:
     reads: GuardedReads
     registry: CollectorRegistry
     metrics: ScoreMetrics
+    scorer: BatchScorer
     waited: list[int]
     """How often the loop waited for acknowledgements, each time the number of batches in flight."""
 
