@@ -33,6 +33,8 @@ SETTINGS = {
     "group.initial.rebalance.delay.ms": "0",
     "group.consumer.min.heartbeat.interval.ms": "300",
     "group.consumer.heartbeat.interval.ms": "300",
+    "group.consumer.min.session.timeout.ms": "6000",
+    "group.consumer.session.timeout.ms": "6000",
     "broker.session.timeout.ms": "6000",  # a killed broker may come back only after this
     "broker.heartbeat.interval.ms": "500",
     "auto.create.topics.enable": "false",

@@ -87,7 +87,7 @@ class TransactionalPublisher:
     def commit(self, source: Source) -> dict[int, int]:
         """May leave it open, `is_closing`, while acknowledgements are missing and there is still time."""
         if not self._transaction.is_open:
-            return {}
+            return self._begin_group(source) if source.unstored else {}
         try:
             with self._metrics.stage("commit"):
                 if not self._settle():
@@ -100,6 +100,15 @@ class TransactionalPublisher:
         timestamps = np.concatenate(self._timestamps)
         self._metrics.latency.observe(waited_s(timestamps, self._now_ms()))
         self._transaction, self.is_closing = committed(self._transaction), False
+        return {}
+
+    def _begin_group(self, source: Source) -> dict[int, int]:
+        """Store where it begins: until then no record comes that a transaction could be of."""
+        try:
+            self._sink.begin()
+            self._sink.commit(source, {})
+        except Aborted as refused:
+            self._metrics.transaction_aborted(refused.cause.value)
         return {}
 
     def forget(self, partitions: AbstractSet[int]) -> None:

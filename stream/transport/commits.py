@@ -44,6 +44,6 @@ def answered(commits: Commits, stands: Mapping[int, int], was_refused: bool) -> 
 
 
 def forgotten(commits: Commits, partitions: AbstractSet[int]) -> Commits:
-    """These partitions are another member's, or need no commit any more: nothing is asked for them."""
+    """These partitions are another member's: nothing is asked for them."""
     left = {p: offset for p, offset in commits.wanted.items() if p not in partitions}
     return replace(commits, wanted=left)

@@ -118,8 +118,24 @@ class Source(Protocol):
         """What a transaction stores beside each offset, so that a topic made anew is recognised."""
         ...
 
+    @property
+    def unstored(self) -> Mapping[int, int]:
+        """Where the group begins, by assigned partition that it has stored nothing of yet.
+
+        `poll` returns none of their records before that is stored. Else whoever takes over from a worker
+        that began at the log's end, and was killed, would begin at an end further on.
+        """
+        ...
+
+    def stored(self, partitions: AbstractSet[int]) -> None:
+        """A transaction stored what was `unstored` of these; others are passed over."""
+        ...
+
     def group_metadata(self) -> Any:
-        """What a transaction of the same transport's sink takes for this member of the group, as of now."""
+        """What a transaction of the same transport's sink takes for this member of the group, as of now.
+
+        Raises `Aborted` where the group takes us for a member no more.
+        """
         ...
 
     def pause(self) -> None:
@@ -203,7 +219,8 @@ class TransactionalSink(Sink, Protocol):
         ...
 
     def commit(self, source: Source, offsets: Mapping[int, int]) -> None:
-        """Everything produced since `begin`, and these offsets of the source's group, stand when it returns.
+        """Everything produced since `begin`, and these offsets of the source's group, stand when it returns,
+        and what was `unstored` in it.
 
         Waits, and calls the `waiting` function the sink was made with. Where it raises `Aborted` nothing of
         it stands and no transaction is open. Raises `Fenced` and `Fatal`; then a new start learns from the

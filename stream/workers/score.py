@@ -94,7 +94,7 @@ def run(settings: Settings) -> int:
             loop.serve(serving)
             vitals.health = replace(vitals.health, loaded=True)
             watcher = deployed.follow(settings.models, loop, metrics) if settings.models else None
-            with closing(KafkaSource(connection, topics.events, group, loop, settings.kafka.start)) as source:
+            with closing(_source(settings, connection, topics.events, group, loop)) as source:
                 loop.attach(source)
                 view = View(source, loop, ownership, overlay, reads, scorer, metrics, vitals)
                 if watcher:
@@ -161,6 +161,13 @@ def _sink(
     made = KafkaTransactions(connection, name, timeout_ms, waiting, limits)
     vitals.hangs = made.is_overdue
     return made
+
+
+def _source(
+    settings: Settings, connection: KafkaConnection, topic: str, group: str, loop: ScoreLoop
+) -> KafkaSource:
+    exactly_once = settings.delivery.mode == "exactly_once"
+    return KafkaSource(connection, topic, group, loop, settings.kafka.start, in_transactions=exactly_once)
 
 
 def _publisher(settings: Settings, sink: KafkaSink, topics: OutputTopics, metrics: ScoreMetrics) -> Publisher:

@@ -10,14 +10,15 @@ from confluent_kafka import KafkaError
 
 from stream.errors import AbortCause, Aborted, Fatal, Fenced
 from stream.transport.endpoints import Source, TransactionalSink
-from stream.transport.kafka import KafkaConnection, KafkaTransactions
+from stream.transport.kafka import KafkaConnection, KafkaSource, KafkaTransactions
 from stream.transport.kafka.transactions import Reaction, reaction
-from stream.transport.memory import MemoryTransactions
+from stream.transport.memory import MemorySource, MemoryTransactions
 from tests.contract.clusters import (
     PARTITIONS,
     Cluster,
     KafkaCluster,
     MemoryCluster,
+    Read,
     Recorder,
     create_with_admin,
     next_offsets,
@@ -31,6 +32,8 @@ Names = Callable[[str], str]
 VALUES = [b"%d" % i for i in range(20)]
 TIMEOUT_MS = 10_000
 NOBODY = "127.0.0.1:1"
+IDLE_POLLS = 20
+"""In which records would have come."""
 
 
 @pytest.fixture(params=["memory", pytest.param("kafka", marks=pytest.mark.kafka)])
@@ -184,6 +187,7 @@ class Gone:
     def __init__(self, source: Source, metadata: object) -> None:
         self.topic, self.commit_note = source.topic, source.commit_note
         self._metadata = metadata
+        self.unstored = dict[int, int]()
 
     def group_metadata(self) -> object:
         return self._metadata
@@ -204,6 +208,63 @@ def test_a_transaction_may_be_committed_while_partitions_are_revoked(
     assert seen(cluster, outputs, 1) == {b"just in time"}
 
 
+def test_where_a_group_begins_is_stored_by_a_transaction_and_no_record_comes_before(
+    cluster: Cluster, topics: tuple[str, str]
+) -> None:
+    events, _ = topics
+    listener = Recorder()
+    source = begun_in_transactions(cluster, events, listener)
+    sink = transactions(cluster, f"{events}.a")
+    early: list[Read] = []
+    polls = iter(range(IDLE_POLLS))
+    poll_until(
+        [source],
+        lambda: len(listener.held) == PARTITIONS and next(polls, None) is None,
+        lambda _, batch: early.extend(rows(batch)),
+    )
+    sink.begin()
+    sink.abort()
+    early += rows(source.poll(1_000, 100))
+    assert early == []
+    assert cluster.committed(events, f"{events}.g") == {}
+    assert source.unstored == dict.fromkeys(range(PARTITIONS), 0)
+    source.pause()
+    sink.begin()
+    sink.commit(source, {})
+    assert rows(source.poll(1_000, 100)) == []
+    source.resume()
+    assert source.unstored == {}
+    assert cluster.committed(events, f"{events}.g") == dict.fromkeys(range(PARTITIONS), 0)
+    done = next_offsets(read(source, len(VALUES)))
+    sink.begin()
+    sink.commit(source, done)
+    assert cluster.committed(events, f"{events}.g") == done
+
+
+def test_what_the_group_did_not_store_of_partitions_that_left_is_no_transactions_any_more(
+    cluster: Cluster, topics: tuple[str, str]
+) -> None:
+    events, _ = topics
+    listener, other = Recorder(), Recorder()
+    source = begun_in_transactions(cluster, events, listener)
+    poll_until([source], lambda: len(listener.held) == PARTITIONS)
+    successor = begun_in_transactions(cluster, events, other)
+    members = [source, successor]
+    poll_until(members, lambda: len(listener.held) == len(other.held) == PARTITIONS // 2)
+    assert [source.unstored.keys(), successor.unstored.keys()] == [listener.held, other.held]
+
+
+def begun_in_transactions(cluster: Cluster, topic: str, listener: Recorder) -> Source:
+    """A member of a group whose offsets are stored by transactions alone."""
+    group = f"{topic}.g"
+    if isinstance(cluster, MemoryCluster):
+        made: Source = MemorySource(cluster.broker, topic, group, listener, in_transactions=True)
+    else:
+        assert isinstance(cluster, KafkaCluster)
+        made = KafkaSource(cluster.connection(), topic, group, listener, in_transactions=True)
+    return cluster.clients.keep(made)
+
+
 def test_closing_aborts_what_is_open(cluster: Cluster, topics: tuple[str, str]) -> None:
     events, outputs = topics
     source, done = joined(cluster, events)
@@ -220,6 +281,37 @@ def test_closing_aborts_what_is_open(cluster: Cluster, topics: tuple[str, str]) 
 
 
 # --------------------------------------------------------------------------------------- only on Kafka
+
+
+@pytest.mark.parametrize("protocol", ["classic", "consumer"])
+def test_the_offsets_of_who_has_no_member_id_are_refused(
+    kafka: str, fresh_name: Names, protocol: str
+) -> None:
+    """Of a client that never joined; one that was expelled is in the same state until it joined again.
+
+    Brokers take the offsets of such a one for those of a client that knows of no groups.
+    """
+    events, group = fresh_name("read"), fresh_name("g")
+    cluster = KafkaCluster(kafka, create_with_admin(kafka), {"group.protocol": protocol})
+    cluster.create(events)
+    try:
+        produce(cluster.sink(), events, VALUES)
+        member = cluster.source(events, group, Recorder())
+        done = next_offsets(read(member, len(VALUES)))
+        member.commit(done)
+        assert member.await_commits(30_000)
+        outside = KafkaConnection(NOBODY, {"group.protocol": protocol})
+        stranger = cluster.clients.keep(KafkaSource(outside, events, group, Recorder()))
+        sink = transactions(cluster, f"{events}.a")
+        sink.begin()
+        with pytest.raises(Aborted) as refused:
+            sink.commit(stranger, dict.fromkeys(done, 1))
+        assert refused.value.cause is AbortCause.GROUP_MOVED
+        assert cluster.committed(events, group) == done
+        sink.begin()
+        sink.commit(member, done)
+    finally:
+        cluster.clients.close()
 
 
 def test_whoever_waits_for_a_coordinator_that_is_away_may_give_up() -> None:

@@ -8,6 +8,7 @@ from confluent_kafka.admin import AdminClient
 
 from stream.errors import ConfigurationError, Fatal
 from stream.records import RecordBatch
+from stream.transport.endpoints import Start
 from stream.transport.kafka import KafkaConnection, KafkaSink, KafkaSource
 from stream.transport.memory import MemoryBroker, MemorySink, MemorySource
 from tests.contract.clusters import (
@@ -101,6 +102,30 @@ def test_records_flow_while_a_commit_waits_for_its_answer(refusing: KafkaCluster
     assert len(read(source, 20)) == 20
     assert not source.await_commits(0), "the answer came before the records"
     assert source.await_commits(30_000)
+
+
+@pytest.mark.parametrize("start", ["earliest", "latest"])
+def test_no_record_comes_before_it_is_stored_where_the_group_begins(
+    refusing: KafkaCluster, start: Start
+) -> None:
+    refusals = 4
+    refusing.refuse(OFFSET_COMMIT, [KafkaError.REBALANCE_IN_PROGRESS] * refusals)
+    early: list[RecordBatch] = []
+    listener = Recorder()
+    source = refusing.source("events", "g", listener, start)
+    poll_until([source], lambda: len(listener.held) == PARTITIONS)
+    produce(refusing.sink(), "events", [b"%d" % i for i in range(20)])
+    poll_until(
+        [source],
+        lambda: source.commits_refused == refusals or any(map(len, early)),
+        lambda _, batch: early.append(batch),
+    )
+    assert not any(map(len, early))
+    begins = source.unstored
+    assert begins.keys() == set(range(PARTITIONS))
+    found = read(source, 20 + (start == "earliest"))
+    assert refusing.committed("events", "g") == begins == listener.committed
+    assert {r.value for r in found} >= {b"%d" % i for i in range(20)}
 
 
 def test_a_commit_that_no_retry_helps_stops_the_worker(refusing: KafkaCluster) -> None:

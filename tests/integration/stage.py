@@ -86,10 +86,10 @@ class Stage:
         named = [*self._common, "--redis", self.redis]
         if models:
             named += ["--models", str(self.models)]
-        given = [
-            f"kafka.properties.session.timeout.ms={SESSION_MS}",
-            "kafka.properties.heartbeat.interval.ms=200",
-        ]
+        given = []
+        if "kafka.properties.group.protocol=consumer" not in sets:  # there the brokers say so
+            given.append(f"kafka.properties.session.timeout.ms={SESSION_MS}")
+            given.append("kafka.properties.heartbeat.interval.ms=200")
         if not any("fetch.wait.max.ms" in text for text in sets):
             given.append("kafka.properties.fetch.wait.max.ms=50")
         chosen = [f"--set={text}" for text in (*given, *sets)]

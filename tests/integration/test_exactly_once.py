@@ -22,6 +22,14 @@ QUICK = ("delivery.transaction_ms=300", "delivery.transaction_timeout_ms=5000")
 GIVEN_UP_S = 60.0
 """Kafka looks for transactions that are open for too long every ten seconds."""
 BAD = b"no event"
+PROTOCOLS = {
+    "cooperative": ["partition.assignment.strategy=cooperative-sticky"],
+    "eager": ["partition.assignment.strategy=range"],
+    "static": ["group.instance.id={name}"],
+    "broker-side": ["group.protocol=consumer"],
+    "broker-side static": ["group.protocol=consumer", "group.instance.id={name}"],
+}
+"""How a group shares its partitions: what each worker is told, by its name."""
 
 
 def exactly_once(stage: Stage, name: str, *sets: str) -> Worker:
@@ -101,19 +109,22 @@ def send_bad(stage: Stage) -> list[Position]:
     return stage.sender.send(stage.topics["events"], records)
 
 
-@pytest.mark.parametrize("strategy", ["range", "cooperative-sticky"])
-def test_workers_that_come_go_and_are_killed_answer_everything_once(stage: Stage, strategy: str) -> None:
-    shared = f"kafka.properties.partition.assignment.strategy={strategy}"
-    first = exactly_once(stage, "a", shared).await_ready()
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_workers_that_come_go_and_are_killed_answer_everything_once(stage: Stage, protocol: str) -> None:
+    def joined(name: str) -> Worker:
+        sets = [f"kafka.properties.{text.format(name=name)}" for text in PROTOCOLS[protocol]]
+        return exactly_once(stage, name, *sets).await_ready()
+
+    first = joined("a")
     with stage.flow() as flow, onlooker(stage) as looking:
         stage.outputs.await_predictions(flow.await_more(100))
-        second = exactly_once(stage, "b", shared).await_ready()
+        second = joined("b")
         await_shared(first, second)
         stage.outputs.await_predictions(flow.await_more(100))
         bad = send_bad(stage)
         await_open(looking)
         second.kill()
-        second = exactly_once(stage, "b", shared).await_ready()
+        second = joined("b")
         await_shared(first, second)
         stage.outputs.await_predictions(flow.await_more(100))
         bad += send_bad(stage)

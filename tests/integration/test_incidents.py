@@ -1,8 +1,12 @@
 """Records that a group can never read stop the worker, which names them; what only looks so does not."""
 
+import logging
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from confluent_kafka import KafkaException, Producer, TopicPartition
@@ -24,6 +28,7 @@ from tests.contract.clusters import (
 from tests.integration.processes import await_that
 from tests.integration.stage import Stage, now_ms
 from tests.integration.usecase import some_visits
+from tools.kafka_server import KafkaServer
 
 Names = Callable[[str], str]
 BROKER_SIDE = {"group.protocol": "consumer"}
@@ -35,7 +40,7 @@ class Incidents:
 
     def __init__(self, bootstrap: str, topic: str) -> None:
         self.topic, self.group = topic, f"{topic}.g"
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.admin = AdminClient({"bootstrap.servers": bootstrap}, logger=logging.getLogger("librdkafka"))
         self.cluster = KafkaCluster(bootstrap, create_with_admin(bootstrap))
         self.create()
 
@@ -189,6 +194,60 @@ def test_partitions_that_are_added_are_read_from_their_beginning_wherever_the_gr
         (PARTITIONS, at, value) for at, value in enumerate(late)
     ]
     assert source.partition_count == PARTITIONS + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("grown_again", [False, True])
+def test_a_log_that_lost_its_end_under_its_reader_is_told(own_kafka: KafkaServer, grown_again: bool) -> None:
+    """What an unclean election leaves, or a disk that lied."""
+    incidents = Incidents(own_kafka.bootstrap, "events")
+    try:
+        incidents.fill()
+        kept = LogFiles.of(own_kafka, incidents.topic)
+        before = incidents.source()
+        ends = {p: before.log_range(p)[1] for p in range(PARTITIONS)}
+        before.close()
+        incidents.fill()
+        source = incidents.source()
+        done = next_offsets(read(source, 2 * len(VALUES)))
+        incidents.committed(source, done)
+        own_kafka.stop()
+        kept.put_back()
+        own_kafka.start()
+        if grown_again:
+            incidents.fill(VALUES * 3)
+        said = stopped(source)
+        found = re.search(rf"{incidents.topic}\[(\d)\]", said)
+        assert found, said
+        partition = int(found[1])
+        if grown_again:
+            assert f"its log was cut before offset {done[partition]}" in said
+        else:
+            assert f"records {ends[partition]} to {done[partition] - 1} are not in it: it was cut" in said
+        assert f"--group {incidents.group} --topic {incidents.topic}:{partition} --reset-offsets" in said
+    finally:
+        incidents.cluster.clients.close()
+
+
+@dataclass(frozen=True)
+class LogFiles:
+    """The segments of a topic's partitions, and how long they were at a moment."""
+
+    server: KafkaServer
+    bytes: Mapping[Path, int]
+
+    @classmethod
+    def of(cls, server: KafkaServer, topic: str) -> "LogFiles":
+        return cls(server, {path: path.stat().st_size for path in server.data.glob(f"{topic}-*/*.log")})
+
+    def put_back(self) -> None:
+        """As they were then; the server must not run. What it knows of them it learns from them again."""
+        for path, size in self.bytes.items():
+            os.truncate(path, size)
+            for kind in ("*index", "*.snapshot"):
+                for derived in path.parent.glob(kind):
+                    derived.unlink()
+        (self.server.data / ".kafka_cleanshutdown").unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("kind", ["score", "materialize"])

@@ -6,7 +6,7 @@ from stream.transport.kafka.reading import Reading
 
 def begun(start: int = 0, end: int = 10) -> Reading:
     reading = Reading()
-    reading.begin({0: start}, {0: end}, asked_ms=1)
+    reading.begin({0: start}, {0: end}, asked_ms=1, first={})
     return reading
 
 

@@ -4,10 +4,11 @@ import logging
 import time
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
+from typing import Any
 
-from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from stream.errors import Fatal
+from stream.errors import AbortCause, Aborted, Fatal
 from stream.transport.commits import Commits, answered, asked, forgotten, sent
 from stream.transport.kafka.errors import GONE, is_fatal, sentence
 
@@ -24,7 +25,6 @@ class Committing:
         self._topic, self._what = topic, f"commit of group {group} on {topic}"
         self._state = Commits()
         self._again_s = 0.0
-        self._first: dict[int, int] = {}
         self.failure: Fatal | None = None
         """What no retry helps."""
 
@@ -40,17 +40,6 @@ class Committing:
     def ask(self, offsets: Mapping[int, int]) -> None:
         self._state = asked(self._state, offsets)
         self._again_s = 0.0
-
-    def ask_first(self, offsets: Mapping[int, int]) -> None:
-        """Where the group begins, so that it has committed even before the first record."""
-        self._first.update(offsets)
-        self.ask(offsets)
-
-    def records_came(self, partitions: AbstractSet[int]) -> None:
-        """A late retry of the first commit could only move the group back."""
-        if self._first:
-            late = {p for p in partitions if self.wanted.get(p) == self._first.pop(p, OFFSET_INVALID)}
-            self.forget(late)
 
     def forget(self, partitions: AbstractSet[int]) -> None:
         self._state = forgotten(self._state, partitions)
@@ -90,3 +79,15 @@ class Committing:
             self.failure = self.failure or Fatal(what)
         _log.info(what)
         self._again_s = time.monotonic() + AGAIN_S
+
+
+def membership(consumer: Consumer, group: str) -> Any:
+    """What a transaction takes for a member of the group. Raises `Aborted` for one that lost its member id.
+
+    Brokers check nothing of offsets in a transaction that come without id and generation, which is how a
+    client says that it knows of no members. A client that was expelled looks the same until it joined again.
+    """
+    member, metadata = consumer.memberid(), consumer.consumer_group_metadata()
+    if not member or member != consumer.memberid():  # lost and given anew in between it is another
+        raise Aborted(AbortCause.GROUP_MOVED, f"group {group} takes us for no member any more")
+    return metadata

@@ -44,6 +44,8 @@ class Reading:
         self._places: dict[int, _Place] = {}
         self.seeking: dict[int, int] = {}
         """Where to read on from, as soon as the fetcher lets us say so."""
+        self.unstored: dict[int, int] = {}
+        """Where the group begins in those that it has stored nothing of: they are not fetched before."""
 
     @property
     def partitions(self) -> AbstractSet[int]:
@@ -58,8 +60,16 @@ class Reading:
     def positions(self) -> dict[int, int]:
         return {partition: place.position for partition, place in self._places.items()}
 
-    def begin(self, starts: Mapping[int, int], ends: Mapping[int, int], asked_ms: int) -> None:
-        """ends: of their logs, which were asked for at `asked_ms`."""
+    @property
+    def begun(self) -> dict[int, int]:
+        """The positions of those of which the group has stored something."""
+        return {p: at for p, at in self.positions.items() if p not in self.unstored}
+
+    def begin(
+        self, starts: Mapping[int, int], ends: Mapping[int, int], asked_ms: int, first: Mapping[int, int]
+    ) -> None:
+        """ends: of their logs, which were asked for at `asked_ms`. first: what is `unstored` of them."""
+        self.unstored |= first
         for partition, start in starts.items():
             self._places[partition] = _Place(start, ends[partition], asked_ms)
 
@@ -98,6 +108,7 @@ class Reading:
         for partition in partitions:
             self._places.pop(partition, None)
             self.seeking.pop(partition, None)
+            self.unstored.pop(partition, None)
 
     def lag(self, heard: Callable[[int], int], is_told: bool = True) -> dict[int, PartitionLag]:
         """heard: a partition's end as the fetcher heard it; it may lie behind an open transaction.

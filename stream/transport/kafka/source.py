@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from stream.clock import now_ms
 from stream.errors import Fatal
 from stream.records import RecordBatch
 from stream.transport.endpoints import PartitionLag, PartitionListener, Start
-from stream.transport.kafka.committing import Committing
+from stream.transport.kafka.committing import Committing, membership
 from stream.transport.kafka.errors import GONE, is_fatal, refused_properties, sentence
 from stream.transport.kafka.headers import RecordHeaders
 from stream.transport.kafka.incidents import Standing
@@ -37,10 +38,15 @@ class KafkaSource:
         group: str,
         listener: PartitionListener,
         start: Start = "earliest",
+        *,
+        in_transactions: bool = False,
     ) -> None:
-        """Subscribes; partitions come with the first calls of `poll`. Raises `ConfigurationError`."""
+        """Subscribes; partitions come with the first calls of `poll`. Raises `ConfigurationError`.
+
+        in_transactions: a commit of our own, served late, would move the group back behind a transaction's.
+        """
         self._topic, self._group, self._listener = topic, group, listener
-        self._cooperative = connection.cooperative
+        self._cooperative, self._in_transactions = connection.cooperative, in_transactions
         self._reading = Reading()
         self._commits = Committing(topic, group)
         self._stopped: set[int] = set()  # partitions that the client gave up fetching
@@ -82,8 +88,18 @@ class KafkaSource:
     def commit_note(self) -> str:
         return self._lookout.note
 
+    @property
+    def unstored(self) -> Mapping[int, int]:
+        return dict(self._reading.unstored)
+
+    def stored(self, partitions: AbstractSet[int]) -> None:
+        unstored = self._reading.unstored
+        begun = {p: unstored.pop(p) for p in partitions & unstored.keys()}
+        if begun and not self._paused:
+            self._consumer.resume(self._here(begun))
+
     def group_metadata(self) -> Any:
-        return self._consumer.consumer_group_metadata()
+        return membership(self._consumer, self._group)
 
     # --------------------------------------------------------------------------------------------- reading
 
@@ -91,6 +107,8 @@ class KafkaSource:
         self._seek()
         self._commits.send(self._consumer, self._lookout.note)
         self._lookout.look(self._reading)
+        if self.unstored and not self._in_transactions:
+            self.stored(self.unstored.keys() - self._commits.wanted.keys())
         messages = self._consumer.consume(events_max, wait_ms / 1000)
         if failure := self._failure or self._commits.failure:
             raise failure
@@ -105,7 +123,6 @@ class KafkaSource:
         offsets: list[int] = [m.offset() for m in messages]  # type: ignore[misc]  # a record has one
         timestamps = [m.timestamp()[1] for m in messages]
         self._reading.returned(partitions, offsets, timestamps)
-        self._commits.records_came(set(partitions))
         return RecordBatch(
             topic=self._topic,
             partitions=np.array(partitions, np.int64),
@@ -122,7 +139,7 @@ class KafkaSource:
 
     def resume(self) -> None:
         self._paused = False
-        self._consumer.resume(self._here(self._reading.positions))
+        self._consumer.resume(self._here(self._reading.begun))
 
     def rewind(self, offsets: Mapping[int, int]) -> None:
         self._reading.go_to(offsets)
@@ -175,8 +192,7 @@ class KafkaSource:
             self._consumer.assign(self._here(self._reading.positions))
             self._reading.seeking.clear()
         self._stopped.clear()
-        if self._paused:
-            self.pause()
+        self._consumer.pause(self._here(self._reading.positions if self._paused else self.unstored))
 
     def _heard(self, partition: int) -> int:
         """The log's end as the fetcher last heard it; negative before it did."""
@@ -216,12 +232,14 @@ class KafkaSource:
             consumer.incremental_assign(here)
         else:
             consumer.assign(here)
-        self._reading.begin(starts, begin.ends, begin.asked_ms)
-        if begin.first:
-            self._commits.ask_first(begin.first)
-            self._commits.send(consumer, self._lookout.note, at_once=True)
+        self._reading.begin(starts, begin.ends, begin.asked_ms, begin.first)
         # A partition that left while it was paused comes back paused: the client remembers.
         (consumer.pause if self._paused else consumer.resume)(here)
+        if begin.first:
+            consumer.pause(self._here(begin.first))
+        if begin.first and not self._in_transactions:
+            self._commits.ask(begin.first)
+            self._commits.send(consumer, self._lookout.note, at_once=True)
 
     def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         numbers = {p.partition for p in partitions}

@@ -139,12 +139,14 @@ class KafkaTransactions(KafkaSink):
     def commit(self, source: Source, offsets: Mapping[int, int]) -> None:
         try:
             self._deliver()
-            self._add(source, offsets)
+            begun = source.unstored
+            self._add(source, {**begun, **offsets})
             self._conclude(self._producer.commit_transaction)
         except Aborted:
             self.abort()
             raise
         self._is_open = False
+        source.stored(begun.keys())
 
     def abort(self) -> None:
         try:

@@ -95,14 +95,16 @@ class MemoryTransactions(MemorySink):
         refusal, self.refusal = self.refusal or self.doom, None
         if refusal is None and self._broker.down:
             refusal = Aborted(AbortCause.TIMED_OUT, "no broker answers")
-        if refusal is None and offsets and not self._broker.takes_offsets(member):
+        begun = source.unstored
+        if refusal is None and (begun or offsets) and not self._broker.takes_offsets(member):
             refusal = Aborted(AbortCause.GROUP_MOVED, f"group {member.group} moved on")
         if refusal is not None:
             self.abort()
             raise refusal
         self.poll()
-        self._broker.end_transaction(self._open, member, offsets)
+        self._broker.end_transaction(self._open, member, {**begun, **offsets})
         self._transaction = None
+        source.stored(begun.keys())
 
     def abort(self) -> None:
         self._check()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 import numpy as np
 
@@ -24,11 +25,15 @@ class MemorySource:
         group: str,
         listener: PartitionListener,
         start: Start = "earliest",
+        *,
+        in_transactions: bool = False,
     ) -> None:
+        """in_transactions: a `TransactionalSink` stores all offsets, where the group begins too."""
         self._broker, self._topic, self._listener, self._start = broker, topic, listener, start
         self._group_name = group
         self._positions: dict[int, int] = {}
         self._commits = Commits()
+        self._in_transactions, self._unstored = in_transactions, dict[int, int]()
         self._paused = self._closed = self._answered = False
         self._group.members.append(self)
 
@@ -101,6 +106,14 @@ class MemorySource:
         group.committed |= stands
         self._commits = answered(sent(self._commits), stands, was_refused=not stands)
 
+    @property
+    def unstored(self) -> Mapping[int, int]:
+        return dict(self._unstored)
+
+    def stored(self, partitions: AbstractSet[int]) -> None:
+        for partition in partitions:
+            self._unstored.pop(partition, None)
+
     def group_metadata(self) -> "MemorySource":
         return self
 
@@ -167,7 +180,10 @@ class MemorySource:
                     f"{self._topic}[{partition}]: group {self.group} stands at offset {offset}, but the log "
                     f"holds {low} to {high}: records are missing"
                 )
-        group.committed |= committed
+        if self._in_transactions:
+            self._unstored |= {p: at for p, at in committed.items() if p not in group.committed}
+        else:
+            group.committed |= committed
         group.owners |= dict.fromkeys(partitions, self)
         elsewhere = self._listener.assigned(committed)
         for partition, offset in (committed | dict(elsewhere)).items():
@@ -190,6 +206,7 @@ class MemorySource:
     def _forget(self, partitions: set[int]) -> None:
         for partition in partitions:
             self._positions.pop(partition, None)
+            self._unstored.pop(partition, None)
             self._commits = forgotten(self._commits, {partition})
             if self._group.owners.get(partition) is self:
                 del self._group.owners[partition]
@@ -199,7 +216,7 @@ class MemorySource:
             return []
         read: list[tuple[int, StoredRecord]] = []
         logs = self._broker.logs(self._topic)
-        for partition in sorted(self._positions):
+        for partition in sorted(self._positions.keys() - self._unstored.keys()):
             position = self._positions[partition]
             if position < logs[partition].low:
                 raise Fatal(f"{self._topic}[{partition}]: offset {position} was deleted before it was read")

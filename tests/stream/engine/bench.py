@@ -214,7 +214,8 @@ class Bench:
             self.clock,
         )
         loop.serve(serving or self.serving())
-        source = MemorySource(self.broker, EVENTS, "visits.score", loop)
+        in_transactions = isinstance(sink, MemoryTransactions)
+        source = MemorySource(self.broker, EVENTS, "visits.score", loop, in_transactions=in_transactions)
         loop.attach(source)
         return Scoring(loop, source, sink, overlay, ownership, reads, registry, metrics, answering, waited)
 
