@@ -12,6 +12,8 @@ class Health:
 
     progressed_ms: int
     """When it last made progress, or had nothing to do."""
+    silent_ms: int = 0
+    """For how long a partition has brought nothing though there is lag, whatever others bring."""
     assigned: bool = False
     caught_up: bool = False
     """Whether what must be read again before answering was read."""
@@ -26,8 +28,8 @@ def progressed(health: Health, now_ms: int) -> Health:
 
 
 def stalled(health: Health, now_ms: int, stall_ms: int) -> bool:
-    """Whether there was lag and no progress for longer than `stall_ms`."""
-    return now_ms - health.progressed_ms > stall_ms
+    """Whether there was lag and no progress for longer than `stall_ms`, in all or in one partition."""
+    return now_ms - health.progressed_ms > stall_ms or health.silent_ms > stall_ms
 
 
 def not_ready(health: Health) -> list[str]:

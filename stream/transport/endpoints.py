@@ -152,6 +152,13 @@ class Source(Protocol):
         """By assigned partition; costs no round trip and never raises."""
         ...
 
+    @property
+    def silent_s(self) -> Mapping[int, float]:
+        """By partition that brings nothing though brokers tell of unread records, and nothing fetched waits
+        to be polled: for how long, in seconds.
+        """
+        ...
+
     def log_range(self, partition: int) -> tuple[int, int]:
         """The first offset in the log and the one after its last. A round trip. Raises `Fatal`."""
         ...

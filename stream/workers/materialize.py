@@ -70,7 +70,8 @@ def watch_over(states: States[StateRows], vitals: Vitals, stop: threading.Event)
         # A member beyond the number of partitions gets none, and stands by.
         spare = monotonic_ms() - started_ms > SPARE_AFTER_MS and all(rows.reachable for rows in kept)
         # What is live stands first, where anything is.
-        vitals.health = replace(vitals.health, assigned=kept[0].assigned or spare)
+        silent_ms = int(1000 * max(rows.silent_s for rows in kept))
+        vitals.health = replace(vitals.health, silent_ms=silent_ms, assigned=kept[0].assigned or spare)
 
 
 def _beginning(

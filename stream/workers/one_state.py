@@ -51,6 +51,11 @@ class StateRows:
         return sum(lag.records for of in lags for lag in of.values()) if all(lags) else None
 
     @property
+    def silent_s(self) -> float:
+        """For how long a partition has brought nothing though there is lag; 0 where none is silent."""
+        return max((s for half in self._halves for s in half.source.silent_s.values()), default=0)
+
+    @property
     def is_held_up(self) -> bool:
         """Whether the store or a broker does not answer."""
         return any(half.materializer.waiting_for_store or not half.source.reachable for half in self._halves)

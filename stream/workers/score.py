@@ -224,7 +224,12 @@ class View:
         caught_up = self._ownership.caught_up(lags)
         # A member beyond the number of partitions gets none, and stands by.
         spare = self._source.reachable and monotonic_ms() - self._started_ms > SPARE_AFTER_MS
-        self._vitals.health = replace(self._vitals.health, assigned=bool(lags) or spare, caught_up=caught_up)
+        self._vitals.health = replace(
+            self._vitals.health,
+            silent_ms=int(1000 * max(self._source.silent_s.values(), default=0)),
+            assigned=bool(lags) or spare,
+            caught_up=caught_up,
+        )
         told = {p: lag.records for p, lag in self._known.lags.items()}
         self._metrics.lag(told, lag_seconds(self._known, now))
         self._metrics.state(self._loop.in_flight, self._overlay.size_bytes, self._reads.state.value)

@@ -113,6 +113,48 @@ def test_the_end_is_known_for_the_moment_a_broker_was_asked_and_not_for_that_of_
     assert lag(reading).end_at_ms is None, "of a source that is never told its own word is taken"
 
 
+def two_lagging() -> Reading:
+    reading = Reading()
+    reading.begin({0: 0, 1: 0}, {0: 10, 1: 10}, asked_ms=1, first={})
+    reading.told({0: 20, 1: 20}, asked_ms=2)
+    return reading
+
+
+def look(reading: Reading, at: int, is_dry: bool = True) -> dict[int, int]:
+    """Partition 0 flows; ends are told."""
+    read(reading, at)
+    if is_dry:
+        reading.ran_dry()
+    reading.told({0: 20, 1: 20}, asked_ms=2 + at)
+    return reading.silent
+
+
+def test_a_partition_that_brings_nothing_while_others_flow_is_silent() -> None:
+    reading = two_lagging()
+    assert [look(reading, at) for at in range(3)] == [{1: 1}, {1: 2}, {1: 3}]
+    reading.returned([1], [0], [0])
+    assert look(reading, 4) == {}
+    assert look(reading, 5) == {1: 1}
+
+
+def test_what_waits_to_be_polled_makes_no_partition_silent() -> None:
+    reading = two_lagging()
+    assert look(reading, 0) == {1: 1}
+    assert look(reading, 1, is_dry=False) == {}
+
+
+def test_a_partition_at_its_end_or_one_that_is_not_to_flow_yet_is_not_silent() -> None:
+    reading = two_lagging()
+    reading.ran_out(1, 20, now_ms=3)
+    assert [look(reading, at) for at in range(2)] == [{}, {}]
+    reading = two_lagging()
+    reading.go_to({1: 5})
+    assert [look(reading, at) for at in range(2)] == [{}, {}]
+    reading = Reading()
+    reading.begin({0: 0, 1: 0}, {0: 20, 1: 20}, asked_ms=1, first={1: 0})
+    assert [look(reading, at) for at in range(3)] == [{}, {}, {}]
+
+
 def test_a_partition_that_left_is_forgotten() -> None:
     reading = begun()
     reading.go_to({0: 3})

@@ -9,7 +9,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 from stream.errors import Fatal
 from stream.records import RecordBatch
 from stream.transport.kafka.errors import refused_properties, sentence
-from stream.transport.kafka.headers import RecordHeaders
+from stream.transport.kafka.messages import RecordHeaders
 from stream.transport.kafka.properties import KafkaConnection
 
 ASK_TIMEOUT_S = 10.0

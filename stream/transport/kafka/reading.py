@@ -25,6 +25,10 @@ class _Place:
     """When the fetcher ran out of records, for the last time; it may say so long after it did."""
     sure_ms: int = NOTHING
     """For the last moment that a broker was asked for, and nothing of it is unread."""
+    told_at: int = NOTHING
+    """Everything before this was returned when an end was told last."""
+    silent: int = 0
+    """How often in a row an end was told that lies further on, and nothing came although nothing waited."""
 
     @property
     def done(self) -> int:
@@ -46,6 +50,8 @@ class Reading:
         """Where to read on from, as soon as the fetcher lets us say so."""
         self.unstored: dict[int, int] = {}
         """Where the group begins in those that it has stored nothing of: they are not fetched before."""
+        self._ran_dry = False
+        """Whether everything fetched was returned at a time since ends were told last."""
 
     @property
     def partitions(self) -> AbstractSet[int]:
@@ -80,6 +86,15 @@ class Reading:
             place.position, place.timestamp = offsets[at] + 1, timestamps[at]
             place.moved()
 
+    def ran_dry(self) -> None:
+        """Everything that the fetcher had was returned: what it lets lie from now on, it passes over."""
+        self._ran_dry = True
+
+    @property
+    def silent(self) -> dict[int, int]:
+        """Partitions that bring nothing though brokers tell of more: so often in a row did they."""
+        return {partition: place.silent for partition, place in self._places.items() if place.silent}
+
     def ran_out(self, partition: int, offset: int, now_ms: int) -> None:
         """The fetcher found no more records before `offset`."""
         place = self._places[partition]
@@ -95,6 +110,10 @@ class Reading:
             if place is not None:
                 place.end, place.asked_ms = end, asked_ms
                 place.moved()
+                may_come = self._ran_dry and partition not in self.seeking and partition not in self.unstored
+                lies = may_come and place.told_at == place.done < end
+                place.silent, place.told_at = place.silent + 1 if lies else 0, place.done
+        self._ran_dry = False
 
     def go_to(self, offsets: Mapping[int, int]) -> None:
         """Read on from there; partitions that are not in hand are passed over."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from typing import Any
 
-import numpy as np
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.clock import now_ms
@@ -15,11 +14,11 @@ from stream.records import RecordBatch
 from stream.transport.endpoints import PartitionLag, PartitionListener, Start
 from stream.transport.kafka.committing import Committing, membership
 from stream.transport.kafka.errors import GONE, is_fatal, refused_properties, sentence
-from stream.transport.kafka.headers import RecordHeaders
 from stream.transport.kafka.incidents import Standing
-from stream.transport.kafka.inquiry import Inquiry
+from stream.transport.kafka.inquiry import WATCH_EVERY_S, Inquiry
 from stream.transport.kafka.leaving import Leaving
 from stream.transport.kafka.lookout import Lookout
+from stream.transport.kafka.messages import batch_of
 from stream.transport.kafka.properties import KafkaConnection
 from stream.transport.kafka.reading import Reading
 
@@ -114,6 +113,8 @@ class KafkaSource:
             raise failure
         if messages:
             self._lookout.reachable = True
+        if len(messages) < events_max and not self._paused:
+            self._reading.ran_dry()
         if any([m.error() is not None for m in messages]):  # noqa: C419  # a list is twice as fast here
             messages = [m for m in messages if self._is_record(m)]
         partitions: list[int] = [m.partition() for m in messages]  # type: ignore[misc]  # a record has one
@@ -123,15 +124,7 @@ class KafkaSource:
         offsets: list[int] = [m.offset() for m in messages]  # type: ignore[misc]  # a record has one
         timestamps = [m.timestamp()[1] for m in messages]
         self._reading.returned(partitions, offsets, timestamps)
-        return RecordBatch(
-            topic=self._topic,
-            partitions=np.array(partitions, np.int64),
-            offsets=np.array(offsets, np.int64),
-            timestamps=np.array(timestamps, np.int64),
-            keys=[m.key() for m in messages],
-            values=[m.value() for m in messages],
-            headers=RecordHeaders(messages),
-        )
+        return batch_of(self._topic, messages, partitions, offsets, timestamps)
 
     def pause(self) -> None:
         self._paused = True
@@ -147,6 +140,10 @@ class KafkaSource:
 
     def lag(self) -> Mapping[int, PartitionLag]:
         return self._reading.lag(self._heard, is_told=self._lookout.watches)
+
+    @property
+    def silent_s(self) -> Mapping[int, float]:
+        return {p: looks * WATCH_EVERY_S for p, looks in self._reading.silent.items()}
 
     def log_range(self, partition: int) -> tuple[int, int]:
         return self._lookout.log_range(partition)

@@ -134,6 +134,10 @@ class MemorySource:
             lags[partition] = PartitionLag(at, max(at, logs[partition].high), since)
         return lags
 
+    @property
+    def silent_s(self) -> Mapping[int, float]:
+        return {}
+
     def log_range(self, partition: int) -> tuple[int, int]:
         log = self._broker.logs(self._topic)[partition]
         return log.low, log.high

@@ -56,6 +56,7 @@ def test_each_thing_that_is_lacking_is_a_reason(lacking: dict[str, bool], reason
 def test_a_stall_is_more_than_so_long_without_progress(at: int, later: int, stall: int) -> None:
     health = progressed(READY, at)
     assert stalled(health, at + later, stall) == (later > stall)
+    assert stalled(replace(health, silent_ms=later), at, stall) == (later > stall)
 
 
 def test_progress_takes_a_stall_back() -> None:

@@ -23,6 +23,7 @@ class Turn:
     passes: int = 0
     records_waiting: int | None = 5
     is_held_up: bool = False
+    silent_s: float = 0.0
     reachable: bool = True
     assigned: bool = True
 
@@ -40,10 +41,11 @@ class Turn:
         pytest.param({}, False, id="silent while there is lag"),
         pytest.param({"passes": 1}, True, id="progress"),
         pytest.param({"records_waiting": 0}, True, id="nothing to do"),
+        pytest.param({"passes": 1, "silent_s": STALL_MS / 1000 + 1}, False, id="one partition is silent"),
         pytest.param({"is_held_up": True}, True, id="the store or a broker is away"),
     ],
 )
-def test_live_is_who_makes_progress_or_has_a_reason_not_to(turn: dict[str, int], is_live: bool) -> None:
+def test_live_is_who_makes_progress_or_has_a_reason_not_to(turn: dict[str, float], is_live: bool) -> None:
     clock, stop = Clock(), threading.Event()
     rows = Turn(clock, stop, **turn)  # type: ignore[arg-type]  # a bool is an int
     states = States([VISITS], lambda _, __: rows, 10, 0, clock, lambda *_, **__: None)

@@ -58,6 +58,18 @@ def test_a_consumer_that_falls_silent_while_there_is_lag_is_not_live(watched: Wa
     assert watched.vitals.live() == ["there is lag and no progress"]
 
 
+def test_who_lets_one_partition_lie_is_not_live_however_much_others_bring(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(type(watched.worker.source), "silent_s", {2: STALL_MS / 1000})
+    watched.bench.produce_some(3)
+    watched.go_on(OBSERVE_EVERY_MS)
+    assert not watched.vitals.is_stalled()
+    monkeypatch.setattr(type(watched.worker.source), "silent_s", {2: STALL_MS / 1000 + 1})
+    watched.go_on(OBSERVE_EVERY_MS)
+    assert watched.vitals.is_stalled()
+
+
 def test_whoever_has_nothing_to_read_or_no_broker_to_read_from_is_live(watched: Watched) -> None:
     watched.go_on(3 * STALL_MS)
     assert watched.vitals.live() == []

@@ -1,10 +1,30 @@
-"""Headers of records, read only where they are needed, and whatever their names are."""
+"""What a poll brought as a batch; headers are read only where they are needed, whatever their names are."""
 
 from collections.abc import Sequence
 
+import numpy as np
 from confluent_kafka import Message
 
-from stream.records import Headers
+from stream.records import Headers, RecordBatch
+
+
+def batch_of(
+    topic: str,
+    messages: Sequence[Message],
+    partitions: Sequence[int],
+    offsets: Sequence[int],
+    timestamps: Sequence[int],
+) -> RecordBatch:
+    """messages: records all of them; the others say the same of each, which was needed before."""
+    return RecordBatch(
+        topic=topic,
+        partitions=np.array(partitions, np.int64),
+        offsets=np.array(offsets, np.int64),
+        timestamps=np.array(timestamps, np.int64),
+        keys=[m.key() for m in messages],
+        values=[m.value() for m in messages],
+        headers=RecordHeaders(messages),
+    )
 
 
 class RecordHeaders:
