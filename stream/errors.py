@@ -3,7 +3,7 @@
     Exception
     ├── Retryable                     the outside world failed; the same call may succeed later
     ├── Aborted                       nothing of a transaction stands: its records are passed again
-    ├── Fenced                        this producer may not go on, and a new one may              exit 5
+    ├── Fenced                        this client may not go on, and a new one may                exit 5
     ├── Fatal                         nobody but a person can mend it; the worker stops           exit 3
     ├── ConfigurationError            settings, all mistakes at once                              exit 2
     ├── features.definition.DefinitionError   the use case file, all mistakes at once             exit 2
@@ -33,7 +33,8 @@ class ExitCode(IntEnum):
     STALLED = 4
     """The watchdog saw lag and no progress; the stacks are on stderr. Starting again may help."""
     FENCED = 5
-    """Another took this producer's place, or Kafka gave up its transaction: nothing is lost. Start again."""
+    """Another took this producer's place, Kafka gave up its transaction, or a client lost all its brokers:
+    nothing is lost. Start again."""
 
 
 class Retryable(Exception):
@@ -60,7 +61,7 @@ class Aborted(Exception):
 
 
 class Fenced(Exception):
-    """This producer may not go on; one that starts again may. The text says why."""
+    """This client of Kafka may not go on; one that starts again may. The text says why."""
 
 
 class Fatal(Exception):

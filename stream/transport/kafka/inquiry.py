@@ -26,6 +26,8 @@ from stream.transport.kafka.properties import KafkaConnection
 ASK_TIMEOUT_S = 10.0
 ASK_WITHIN_S = 60.0
 ASK_AGAIN_S = 0.2
+ANEW_AFTER_S = 20.0
+"""Without an answer for so long a client may have lost its brokers for good (`stranded`): another one is made."""
 WATCH_EVERY_S = 1.0
 
 _log = logging.getLogger("librdkafka")
@@ -47,8 +49,18 @@ class Inquiry:
     def __init__(self, connection: KafkaConnection, group: str) -> None:
         """Raises KafkaException for properties that librdkafka does not take."""
         self._group, self._connection = group, connection
-        self._consumer = Consumer(connection.onlooker(group), error_cb=lambda _: None, logger=_log)
+        self._consumer = self._onlooker()
         self._admin: AdminClient | None = None
+
+    def _onlooker(self) -> Consumer:
+        return Consumer(self._connection.onlooker(self._group), error_cb=lambda _: None, logger=_log)
+
+    def renew(self) -> None:
+        """Ask with new clients from now on."""
+        self._consumer.close()
+        self._consumer = self._onlooker()
+        if self._admin is not None:
+            self._admin = AdminClient(self._connection.admin(), logger=_log)
 
     def partitions_of(self, topic: str) -> list[int]:
         """Empty where there is no such topic."""
@@ -66,10 +78,9 @@ class Inquiry:
 
     def topic_id(self, topic: str) -> str | None:
         """None where brokers know no ids."""
-        admin = self._admin
-        if admin is None:
+        if self._admin is None:
             return None
-        return self._ask(topic, lambda: str(_described(admin, topic).result().topic_id))
+        return self._ask(topic, lambda: str(_described(self._known_admin, topic).result().topic_id))
 
     def stored(self, topic: str, partitions: Sequence[int]) -> dict[int, Stored]:
         """Where the group stands; an offset in an open transaction is waited for."""
@@ -91,26 +102,33 @@ class Inquiry:
 
     def log_end(self, topic: str, partition: int) -> int:
         """The offset after the last, of open transactions too."""
-        admin, where = self._admin, TopicPartition(topic, partition)
-        if admin is None:
+        where, level = TopicPartition(topic, partition), IsolationLevel.READ_UNCOMMITTED
+        if self._admin is None:
             return self.log_range(topic, partition)[1]
-        level = IsolationLevel.READ_UNCOMMITTED
-        return self._ask(topic, lambda: int(_ends(admin, [where], level)[where].result().offset))
+        return self._ask(topic, lambda: int(_ends(self._known_admin, [where], level)[where].result().offset))
+
+    @property
+    def _known_admin(self) -> AdminClient:
+        assert self._admin is not None, "asked only where there is one"
+        return self._admin
 
     def close(self) -> None:
         self._consumer.close()
 
     def _ask(self, topic: str, question: Callable[[], _Answer]) -> _Answer:
-        deadline_s = time.monotonic() + ASK_WITHIN_S
+        began_s = anew_s = time.monotonic()
         while True:
             try:
                 return question()
             except KafkaException as raised:
                 error: KafkaError = raised.args[0]
                 what = sentence(f"topic {topic}, group {self._group}", error)
-                if is_fatal(error) or time.monotonic() > deadline_s:
+                if is_fatal(error) or time.monotonic() - began_s > ASK_WITHIN_S:
                     raise Fatal(what) from None
                 _log.warning("asked again: %s", what)
+                if time.monotonic() - anew_s > ANEW_AFTER_S:
+                    anew_s = time.monotonic()
+                    self.renew()
                 time.sleep(ASK_AGAIN_S)
 
 

@@ -41,10 +41,14 @@ class TopicLimits:
         self._asked: dict[str, Future[Any]] = {}
         self._asked_s = -LOOK_EVERY_S
         self._said = False
+        self._config = connection.admin() | {"error_cb": lambda _: None}
         try:
-            self._admin = AdminClient(connection.admin() | {"error_cb": lambda _: None}, logger=_log)
+            self._admin = self._connect()
         except KafkaException as error:
             raise refused_properties(error) from None
+
+    def _connect(self) -> AdminClient:
+        return AdminClient(self._config, logger=_log)
 
     def of(self, topic: str) -> int | None:
         """None where Kafka does not say."""
@@ -122,6 +126,7 @@ class TopicLimits:
                 continue
             except KafkaException as raised:
                 self._doubt(f"topic {topic}", raised.args[0])
+                self._admin = self._connect()  # the next time another one asks: this may be stranded
             except (KeyError, TypeError, ValueError):
                 self._doubt(f"topic {topic}", None)
             del self._asked[topic]

@@ -12,7 +12,7 @@ from stream.errors import Fatal
 from stream.transport.endpoints import Start
 from stream.transport.kafka.errors import is_fatal, sentence
 from stream.transport.kafka.incidents import Standing, note_of, noted_id
-from stream.transport.kafka.inquiry import Inquiry, Sighting, Stored, Watch
+from stream.transport.kafka.inquiry import ANEW_AFTER_S, Inquiry, Sighting, Stored, Watch
 from stream.transport.kafka.reading import Reading
 
 TRUNCATED = "truncat"
@@ -45,6 +45,8 @@ class Lookout:
         self._topic = standing.topic
         self._topic_id: str | None = None
         self._watch: Watch | None = None
+        self._told_s = 0.0
+        """When it was last told of the topic, or asked with another client."""
         self._whole: dict[int, tuple[int, int]] = {}
         """By partition, the position and the log's end when the topic was last seen to be itself."""
         self._gone_s: float | None = None
@@ -125,7 +127,7 @@ class Lookout:
         if seen is None:
             return
         if isinstance(seen, Sighting):
-            self.reachable = True
+            self.reachable, self._told_s = True, now_s
             self._judge(seen, now_s)
             if seen.topic_id is not None:
                 # A member whose own partitions stay the same need not hear of a new one otherwise.
@@ -134,7 +136,7 @@ class Lookout:
                 lags = reading.lag(lambda _: OFFSET_INVALID)
                 self._whole = {p: (lag.position, lag.end) for p, lag in lags.items()}
         else:
-            self._not_told(seen)
+            self._not_told(seen, now_s)
 
     def _judge(self, seen: Sighting, now_s: float) -> None:
         if seen.topic_id is None:
@@ -147,13 +149,16 @@ class Lookout:
             raise Fatal(self._standing.made_anew(str(self._topic_id), seen.topic_id, self._whole))
         self._topic_id = seen.topic_id
 
-    def _not_told(self, error: KafkaError) -> None:
+    def _not_told(self, error: KafkaError, now_s: float) -> None:
         what = sentence(f"topic {self._topic}", error)
         if is_fatal(error):
             raise Fatal(what)
         if self.reachable:
             _log.warning("no broker tells of it: %s", what)
         self.reachable = False
+        if now_s - self._told_s > ANEW_AFTER_S and self._inquiry.admin is not None:
+            self._inquiry.renew()
+            self._watch, self._told_s = Watch(self._inquiry.admin, self._topic), now_s
 
     def outside(self, partition: int, position: int, reason: str) -> int:
         """Where to read on when a client was told that the log does not hold the position: there, if it does.

@@ -13,6 +13,7 @@ from stream.transport.endpoints import OnAck
 from stream.transport.kafka.errors import is_fatal, refused_properties, sentence
 from stream.transport.kafka.limits import TopicLimits
 from stream.transport.kafka.properties import KafkaConnection
+from stream.transport.kafka.stranded import Stranded
 
 BACKPRESSURE_POLL_S = 0.1
 MESSAGE_BYTES_MAX_DEFAULT = 1_000_000
@@ -78,8 +79,9 @@ class KafkaSink:
         if limits is not None and limits.least is not None:
             self._batch_bytes = min(self._batch_bytes, limits.least)
         given["batch.size"] = self._batch_bytes
+        self._stranded = Stranded("Kafka (producer)")
         try:
-            self._producer = Producer(given, error_cb=self._on_error, logger=_log)
+            self._producer = Producer(self._stranded.config(given), error_cb=self._on_error, logger=_log)
         except KafkaException as error:
             raise refused_properties(error) from None
 
@@ -180,5 +182,6 @@ class KafkaSink:
             )
 
     def _check(self) -> None:
+        self._stranded.check()
         if self._failure is not None:
             raise self._failure

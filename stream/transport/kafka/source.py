@@ -21,6 +21,7 @@ from stream.transport.kafka.lookout import Lookout
 from stream.transport.kafka.messages import batch_of
 from stream.transport.kafka.properties import KafkaConnection
 from stream.transport.kafka.reading import Reading
+from stream.transport.kafka.stranded import Stranded
 
 AWAIT_MS = 20
 
@@ -51,10 +52,9 @@ class KafkaSource:
         self._stopped: set[int] = set()  # partitions that the client gave up fetching
         self._paused = self._revoking = self._closed = False
         self._failure: Fatal | None = None
-        config = connection.consumer(group) | {
-            "error_cb": self._on_error,
-            "on_commit": self._commits.on_commit,
-        }
+        self._stranded = Stranded(f"topic {topic}, group {group}")
+        callbacks = {"error_cb": self._on_error, "on_commit": self._commits.on_commit}
+        config = self._stranded.config(connection.consumer(group) | callbacks)
         try:
             self._consumer = Consumer(config, logger=_log)
             # Asks what must be known inside callbacks, and joins nothing. Asked there, `_consumer` would lose
@@ -111,6 +111,7 @@ class KafkaSource:
         messages = self._consumer.consume(events_max, wait_ms / 1000)
         if failure := self._failure or self._commits.failure:
             raise failure
+        self._stranded.check()
         if messages:
             self._lookout.reachable = True
         if len(messages) < events_max and not self._paused:

@@ -1,0 +1,68 @@
+"""Clients that a restarting Kafka told of no brokers: they connect to none any more, and must start again."""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from stream.errors import Fenced
+from stream.transport.kafka import KafkaConnection, KafkaSink, KafkaSource
+from stream.transport.kafka.stranded import READINGS, Stranded
+from tests.contract.clusters import Recorder
+from tests.contract.forgetful import forgetful_kafka
+
+WITHIN_S = 20.0
+
+
+@pytest.fixture
+def connection() -> Iterator[KafkaConnection]:
+    with forgetful_kafka() as address:
+        often = {"statistics.interval.ms": "100", "topic.metadata.refresh.interval.ms": "100"}
+        yield KafkaConnection(address, often)
+
+
+def again_and_again(call: Callable[[], object]) -> None:
+    until_s = time.monotonic() + WITHIN_S
+    while time.monotonic() < until_s:
+        call()
+
+
+def test_a_consumer_that_lost_its_brokers_ends(connection: KafkaConnection) -> None:
+    source = KafkaSource(connection, "events", "g", Recorder())
+    with pytest.raises(Fenced, match=r"events, group g: the client lost all of its brokers.*start again"):
+        again_and_again(lambda: source.poll(10, 50))
+    source.close()
+
+
+def test_a_producer_that_lost_its_brokers_ends_whatever_it_waits_for(connection: KafkaConnection) -> None:
+    sink = KafkaSink(connection)
+    sink.produce_batch("events", [None], [b"value"], None, lambda _: None)
+    with pytest.raises(Fenced, match=r"producer.*start again"):
+        again_and_again(lambda: sink.flush(50))
+    sink.close()
+
+
+def statistics(*sources: str) -> str:
+    brokers = {str(at): {"source": source, "state": "INIT"} for at, source in enumerate(sources)}
+    return json.dumps({"name": "rdkafka#consumer-1", "brokers": brokers, "topics": {}})
+
+
+def test_a_moment_without_brokers_is_none_that_lasts() -> None:
+    client = Stranded("client")
+    read = client.config({})["stats_cb"]
+    for _ in range(2):
+        for _ in range(READINGS - 1):
+            read(statistics("internal", "logical"))
+        client.check()
+        read(statistics("logical", "learned"))
+    read(statistics("configured"))
+    client.check()
+    for _ in range(READINGS):
+        read(statistics())
+    with pytest.raises(Fenced):
+        client.check()
+
+
+def test_how_often_it_is_looked_may_be_set() -> None:
+    assert Stranded("client").config({"statistics.interval.ms": "7"})["statistics.interval.ms"] == "7"
