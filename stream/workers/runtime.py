@@ -16,6 +16,7 @@ from stream.engine.health import Health, not_ready, progressed, stalled
 from stream.engine.http import HealthServer
 from stream.engine.watchdog import Watchdog
 from stream.errors import ConfigurationError, ExitCode, SettingProblem
+from stream.workers.memory import GivingBack
 
 log = structlog.get_logger()
 
@@ -58,10 +59,11 @@ def running(settings: Settings, registry: CollectorRegistry, vitals: Vitals) -> 
     for one in (ProcessCollector, PlatformCollector, GCCollector):
         one(registry=registry)
     server = _serve(settings, registry, vitals)
-    watchdog = Watchdog(vitals.is_stalled, ExitCode.STALLED)
+    watchdog, giving_back = Watchdog(vitals.is_stalled, ExitCode.STALLED), GivingBack()
     before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
     server.start()
     watchdog.start()
+    giving_back.start()
     log.info("listening", host=settings.http.host, port=server.port)
     # What is loaded by now stays: the collector need not look through it again and again.
     gc.collect()
@@ -69,6 +71,7 @@ def running(settings: Settings, registry: CollectorRegistry, vitals: Vitals) -> 
     try:
         yield stop
     finally:
+        giving_back.stop()
         watchdog.stop()
         server.stop()
         for number, handler in before.items():

@@ -1,14 +1,22 @@
 """The two ends of a soak run: events at a rate, and what came out, by the position of what it answers."""
 
-import threading
 import time
 from collections.abc import Sequence
 
 import msgspec
 import numpy as np
-from confluent_kafka import OFFSET_BEGINNING, Consumer, Message, Producer, TopicPartition
+from confluent_kafka import (
+    OFFSET_BEGINNING,
+    Consumer,
+    KafkaError,
+    KafkaException,
+    Message,
+    Producer,
+    TopicPartition,
+)
 
 from tests.integration.usecase import Visit
+from tests.soak.running import Part
 
 TEXT = """
 name: NAME
@@ -43,6 +51,8 @@ training: {rounds: 20, parameters: {num_leaves: 7, min_child_samples: 20}}
 """
 PEOPLE, DOORS = 20_000, 1_000
 TICK_S = 0.05
+QUIET = {"log_level": 2}
+"""librdkafka says ten times a second that a broker which is being started anew refuses its calls."""
 LABELLED, POISONED = 0.2, 0.002
 POISON = (
     None, b"", b"{", b"\xff\xfe", b"[" * 2_000, b'{"visit": 1}', b'{"visit": "p", "at": 0, "person": "a"}',
@@ -52,35 +62,35 @@ POISON = (
 )  # fmt: skip
 
 
-class Load(threading.Thread):
+class Load(Part):
     """Produces events, a share of labels, and a share of records that nobody can read."""
 
     def __init__(self, bootstrap: str, events: str, labels: str, rate: int, seed: int) -> None:
-        super().__init__(name="load", daemon=True)
-        config = {"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "linger.ms": 5}
+        super().__init__("load")
+        config = {"bootstrap.servers": bootstrap, "partitioner": "murmur2_random", "linger.ms": 5} | QUIET
         self._producer = Producer(config | {"enable.idempotence": True, "message.timeout.ms": 600_000})
         self._events, self._labels, self._rate = events, labels, rate
         self._draw = np.random.default_rng(seed)
-        self._done = threading.Event()
         self.sent = 0
-        self.failed: list[str] = []
+        self.ends: dict[int, int] = {}
+        """By partition of the events topic, the offset after the last acknowledged record. Asking for it was
+        seen not to come back after a broker's restart, whatever the timeout.
+        """
+        self._failed: list[str] = []
 
-    def run(self) -> None:
+    def work(self) -> None:
         began, asked = time.monotonic(), 0
-        while not self._done.wait(TICK_S):
+        while not self._asked_to_end.wait(TICK_S):
             due = int((time.monotonic() - began) * self._rate)
-            self._send(
-                min(due - asked, self._rate)
-            )  # what a restart held up comes at no more than twice the rate
+            self._send(min(due - asked, self._rate))  # of what was held up no more than a second's worth
             asked = due
 
-    def finish(self) -> None:
+    def finish(self, within_s: float) -> None:
         """No more events; returns when what was sent stands in the log."""
-        self._done.set()
-        self.join()
-        assert self._producer.flush(120) == 0
-        assert not self.failed, self.failed[:3]
-        self._producer.close()
+        super().finish(within_s)
+        waiting = self._producer.flush(within_s)
+        assert waiting == 0, f"Kafka did not take {waiting} records within {within_s:g} s"
+        assert not self._failed, self._failed[:3]
 
     def poison(self, count: int) -> None:
         """So many bad records at once, from any thread."""
@@ -115,9 +125,12 @@ class Load(threading.Thread):
                 self._producer.poll(0.1)
         self._producer.poll(0)
 
-    def _note(self, error: object, _: object) -> None:
+    def _note(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self.failed.append(str(error))
+            self._failed.append(str(error))
+        elif message.topic() == self._events:
+            partition, offset = message.partition() or 0, message.offset() or 0
+            self.ends[partition] = max(self.ends.get(partition, 0), offset + 1)
 
 
 class _Origin(msgspec.Struct):
@@ -129,31 +142,35 @@ class _Answer(msgspec.Struct):
     origin: _Origin
 
 
-class Account(threading.Thread):
+class Account(Part):
     """Reads both output topics and counts how often each position of the events topic was answered."""
 
     def __init__(self, bootstrap: str, outputs: Sequence[str], partitions: int) -> None:
-        super().__init__(name="account", daemon=True)
+        super().__init__("account")
         self._consumer = Consumer(
             {
+                **QUIET,
                 "bootstrap.servers": bootstrap,
                 "group.id": f"{outputs[0]}.account",
                 "enable.auto.commit": False,
                 "isolation.level": "read_committed",
+                "auto.offset.reset": "error",
             }
         )
         places = [TopicPartition(t, p, OFFSET_BEGINNING) for t in outputs for p in range(partitions)]
         self._consumer.assign(places)
         self._answers = [bytearray() for _ in range(partitions)]
         self._decoder = msgspec.json.Decoder(_Answer)
-        self._done = threading.Event()
         self.answered = 0
 
-    def run(self) -> None:
-        while not self._done.is_set():
+    def work(self) -> None:
+        while not self._asked_to_end.is_set():
             for message in self._consumer.consume(2_000, 0.2):
-                if message.error() is None:
+                error = message.error()
+                if error is None:
                     self._count(*self._origin(message))
+                elif error.fatal() or error.code() == KafkaError._AUTO_OFFSET_RESET:
+                    raise KafkaException(error)
         self._consumer.close()
 
     def _origin(self, message: Message) -> tuple[int, int]:
@@ -170,19 +187,15 @@ class Account(threading.Thread):
         self.answered += counts[offset] == 0
         counts[offset] = min(255, counts[offset] + 1)
 
-    def ends(self, events: str) -> list[int]:
-        """How many records each partition of the events topic holds."""
-        places = [TopicPartition(events, p) for p in range(len(self._answers))]
-        return [self._consumer.get_watermark_offsets(place, timeout=30)[1] for place in places]
-
-    def lost(self, ends: Sequence[int]) -> int:
-        """Records before `ends` that nothing answers."""
-        return sum(end - sum(map(bool, c[:end])) for end, c in zip(ends, self._answers, strict=True))
+    def lost(self, ends: Sequence[int]) -> list[tuple[int, int]]:
+        """Partition and offset of records before `ends` that nothing answers."""
+        return [
+            (partition, offset)
+            for partition, (end, counts) in enumerate(zip(ends, self._answers, strict=True))
+            for offset in range(end)
+            if offset >= len(counts) or not counts[offset]
+        ]
 
     def doubled(self) -> int:
         """Records that were answered more than once."""
         return sum(sum(count > 1 for count in counts) for counts in self._answers)
-
-    def finish(self) -> None:
-        self._done.set()
-        self.join()

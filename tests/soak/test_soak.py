@@ -1,21 +1,16 @@
 """What a soak run watches, in short: nothing is left behind by rebalances, swaps and reconnects."""
 
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import numpy as np
 import pytest
 from confluent_kafka import Consumer
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.integration.conftest import pytest_runtest_makereport
 from tests.integration.processes import Metrics, Worker, await_that
 from tests.integration.stage import PARTITIONS, Stage, now_ms
 from tests.integration.usecase import some_visits, train
-from tests.soak.slope import has_grown, theil_sen
-from tests.soak.watch import Taken, quantile_ms, taken
+from tests.soak.watch import Taken, taken
 from tools.redis_server import RedisServer
 
 __all__ = ["pytest_runtest_makereport"]
@@ -80,43 +75,3 @@ def another_member_comes_and_goes(stage: Stage, score: Worker) -> None:
     await_that(
         lambda: len(score.metrics().labels("lag_records")) == PARTITIONS, "its partitions do not come back"
     )
-
-
-# --------------------------------------------------------------------------------------------- its arithmetic
-
-
-@given(st.floats(-100, 100), st.floats(-1e4, 1e4), st.integers(8, 60), st.data())
-def test_a_slope_is_found_through_outliers(
-    slope: float, start: float, count: int, data: st.DataObject
-) -> None:
-    x = np.arange(count, dtype=np.float64)
-    y = start + slope * x
-    odd = data.draw(st.lists(st.integers(0, count - 1), max_size=count // 8, unique=True))
-    y[odd] += 1e6
-    found = theil_sen(x.tolist(), y.tolist())
-    assert found.value == pytest.approx(slope, abs=1e-6)
-    assert found.low <= found.value <= found.high
-
-
-def test_the_interval_holds_the_slope_of_noise_about_as_often_as_it_says() -> None:
-    draw = np.random.default_rng(1)
-    x = np.arange(40, dtype=np.float64)
-    found = [theil_sen(x.tolist(), (0.5 * x + draw.normal(size=40)).tolist()) for _ in range(400)]
-    assert 0.92 <= np.mean([one.low <= 0.5 <= one.high for one in found]) <= 0.98
-
-
-def test_two_points_have_no_slope() -> None:
-    assert math.isnan(theil_sen([1, 2], [3, 4]).value)
-
-
-def test_a_count_has_grown_only_where_it_never_comes_back() -> None:
-    assert has_grown([10, 12, 11, 14, 15, 17, 18, 19])
-    assert not has_grown([10, 30, 11, 12, 31, 10, 30, 11])
-    assert not has_grown([10, 10, 10, 10])
-    assert not has_grown([])
-
-
-def test_a_quantile_is_the_bound_of_the_bucket_that_holds_it() -> None:
-    buckets = {0.01: 50.0, 0.1: 95.0, math.inf: 100.0}
-    assert [quantile_ms(buckets, q) for q in (0.5, 0.95, 0.99)] == [10.0, 100.0, None]
-    assert quantile_ms({}, 0.5) is None

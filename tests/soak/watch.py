@@ -2,10 +2,12 @@
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.integration.processes import Metrics, Worker
+from tests.soak.running import Part
 
 QUANTILES = (0.5, 0.95, 0.99)
 
@@ -15,17 +17,23 @@ class Taken:
     """Of one process."""
 
     rss_mb: float
+    """Resident, shared libraries and all."""
+    own_mb: float
+    """Of that, what it wrote itself: only the process can give it back."""
     fds: int
     threads: int
 
 
 def taken(pid: int) -> Taken:
-    """What a process has now; the memory is its own, without what it shares with others."""
+    """What a process has now."""
     folder = Path(f"/proc/{pid}")
-    smaps = (folder / "smaps_rollup").read_text()
-    private = sum(int(line.split()[1]) for line in smaps.splitlines() if line.startswith("Private_"))
+    lines = (folder / "smaps_rollup").read_text().splitlines()[1:]
+    kb = {name: int(rest.split()[0]) for name, _, rest in (line.partition(":") for line in lines)}
     return Taken(
-        round(private / 1024, 2), len(list((folder / "fd").iterdir())), len(list((folder / "task").iterdir()))
+        round(kb["Rss"] / 1024, 2),
+        round(kb["Private_Dirty"] / 1024, 2),
+        len(list((folder / "fd").iterdir())),
+        len(list((folder / "task").iterdir())),
     )
 
 
@@ -37,6 +45,7 @@ class Sample:
     events: int
     """That it has passed so far."""
     rss_mb: float
+    own_mb: float
     fds: int
     threads: int
     lag: int
@@ -54,7 +63,7 @@ class Watched:
     samples: list[Sample] = field(default_factory=list)
     _buckets: dict[float, float] = field(default_factory=dict)
 
-    def look(self, began: float) -> None:
+    def look(self, at_s: float) -> None:
         """Take a sample; a worker that does not answer now is asked the next time."""
         status, text = self.worker.get("/metrics")
         if status != 200:
@@ -65,15 +74,34 @@ class Watched:
         self._buckets = buckets
         self.samples.append(
             Sample(
-                at_s=round(time.monotonic() - began, 1),
+                at_s=round(at_s, 1),
                 events=int(metrics.total(self.counter)),
                 rss_mb=have.rss_mb,
+                own_mb=have.own_mb,
                 fds=have.fds,
                 threads=have.threads,
                 lag=int(metrics.total("lag_records")),
                 latency_ms={f"p{q * 100:g}": quantile_ms(since, q) for q in QUANTILES if since},
             )
         )
+
+
+class Watch(Part):
+    """Looks at workers all along, also while a fault takes its time."""
+
+    def __init__(self, watched: Sequence[Watched], every_s: float) -> None:
+        super().__init__("watch")
+        self._watched, self._every_s = watched, every_s
+        self._began = time.monotonic()
+
+    def clock_s(self) -> float:
+        """Since it was made."""
+        return time.monotonic() - self._began
+
+    def work(self) -> None:
+        while not self._asked_to_end.wait(self._every_s):
+            for one in self._watched:
+                one.look(self.clock_s())
 
 
 def quantile_ms(buckets: dict[float, float], quantile: float) -> float | None:

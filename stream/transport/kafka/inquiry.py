@@ -27,7 +27,7 @@ ASK_TIMEOUT_S = 10.0
 ASK_WITHIN_S = 60.0
 ASK_AGAIN_S = 0.2
 ANEW_AFTER_S = 20.0
-"""Without an answer for so long a client may have lost its brokers for good (`stranded`): another one is made."""
+"""Without an answer for so long a client may have lost its brokers for good (`stranded`): another is made."""
 WATCH_EVERY_S = 1.0
 
 _log = logging.getLogger("librdkafka")

@@ -92,7 +92,7 @@ class Lookout:
             elif offset < low or (offset > high and offset > self._end(partition)):
                 raise Fatal(self._standing.outside(partition, offset, low, high))
         if self._watch is None and self._inquiry.admin is not None:
-            self._watch = Watch(self._inquiry.admin, self._topic)
+            self._watch, self._told_s = Watch(self._inquiry.admin, self._topic), time.monotonic()
         return Begin(
             committed,
             first,
