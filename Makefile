@@ -6,6 +6,7 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 ARGS ?=
+JOBS ?= 4
 BIN := .venv/bin
 DEPENDENCIES := .venv/.dependencies-installed
 STAMP := .venv/.riverrun-installed
@@ -43,8 +44,9 @@ demo: $(STAMP) ## watch events become predictions, with Kafka and Redis embedded
 	@$(BIN)/riverrun demo $(ARGS)
 
 .PHONY: test
-test: $(STAMP) ## run the tests with branch coverage; says what was skipped and why
-	@$(BIN)/python -m pytest --cov --cov-branch --cov-report=term $(ARGS)
+test: $(STAMP) ## run the tests with branch coverage; says what was skipped and why (JOBS=0: in one process)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		--cov --cov-branch --cov-report=term $(ARGS)
 
 .PHONY: parity
 parity: $(STAMP) ## every published transaction, offline and served, against the published features and pandas

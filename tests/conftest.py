@@ -8,7 +8,7 @@ import os
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import settings
@@ -17,6 +17,7 @@ from tools.containers import NoDocker, start_kafka, start_redis
 from tools.kafka_jars import NoKafka
 from tools.kafka_server import KafkaServer
 from tools.processes import ServerDidNotStart
+from tools.reaper import end_with_us
 from tools.redis_cluster import RedisCluster
 from tools.redis_server import NoRedisServer, RedisServer
 
@@ -25,6 +26,9 @@ settings.register_profile("riverrun", deadline=None, derandomize="CI" in os.envi
 settings.load_profile("riverrun")
 
 CAPABILITIES = ("kafka", "redis", "data")
+FIRST = ("tests/chaos", "tests/contract", "tests/integration", "tests/stream/demo")
+"""What takes minutes; what waits for servers while that keeps the processors busy; what computes. After them
+come all the short ones, so that no process of several is left with a long one in the end."""
 MISSING: dict[str, str] = {}
 
 Started = tuple[str, Callable[[], None]]  # an address, and what stops the server there
@@ -75,6 +79,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             long = [item for item in items if item.get_closest_marker(marker)]
             items[:] = [item for item in items if item not in long]
             config.hook.pytest_deselected(items=long)
+    items.sort(key=lambda item: [not item.nodeid.startswith(folder) for folder in FIRST])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Have a process of pytest-xdist's tell the one that began it what was missing."""
+    if output := getattr(session.config, "workeroutput", None):
+        output["missing"] = MISSING
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """What a process of pytest-xdist's has told; one that died has told nothing."""
+    MISSING.update(getattr(node, "workeroutput", {}).get("missing", {}))
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +104,7 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     def from_java() -> Started:
         server = KafkaServer(tmp_path_factory.mktemp("kafka"))
-        server.start()
+        start(server)
         return server.bootstrap, server.stop
 
     address, stop = first_that_starts("kafka", start_kafka, from_java)
@@ -103,7 +121,7 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     def from_program() -> Started:
         server = RedisServer(tmp_path_factory.mktemp("redis"))
-        server.start()
+        start(server)
         return server.url, server.stop
 
     address, stop = first_that_starts("redis", start_redis, from_program)
@@ -164,6 +182,13 @@ def fresh_name() -> Callable[[str], str]:
     """Makes names that no other test uses, for topics, groups and use cases on shared servers."""
     suffix = uuid.uuid4().hex[:10]
     return lambda stem: f"{stem}-{suffix}"
+
+
+def start(server: KafkaServer | RedisServer) -> None:
+    """Start it; it ends with this process at the latest, which may be killed where one of several is."""
+    server.start()
+    assert server.process is not None
+    end_with_us(server.process.pid)
 
 
 def first_that_starts(capability: str, *ways: Callable[[], Started]) -> Started:

@@ -22,11 +22,16 @@ def free_port() -> int:
     """A loopback TCP port that nobody listened on a moment ago, and that nobody is given while it is free.
 
     Below the range from which the kernel draws the ports of outgoing connections: there a client that keeps
-    calling a dead server is, sooner or later, given that server's port, and is connected to itself.
+    calling a dead server is, sooner or later, given that server's port, and is connected to itself. Each of
+    the processes that pytest-xdist runs tests in draws from ports of its own, for others cannot know which it
+    was given.
     """
     ephemeral = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    ports = range(min(10_000, ephemeral // 2), ephemeral)[number::processes]
     for _ in range(_PROBES_MAX):
-        port = secrets.choice(range(min(10_000, ephemeral // 2), ephemeral))
+        port = secrets.choice(ports)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             if port not in _given:

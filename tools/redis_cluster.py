@@ -139,14 +139,16 @@ class RedisCluster:
             return all(node.port in {master[1] for _, _, master, *_ in table} for table in tables)
 
         _await("every node knows the new master", known)
+        # A node that joined a moment ago refuses everything for two seconds, whatever the others know.
+        _await("every node serves", lambda: self._all_say(b"cluster_state:ok"))
 
     def _await_all_serve(self) -> None:
-        def all_serve() -> bool:
-            told = [ask(node, "CLUSTER", "INFO") for node in self.nodes]
-            known = b"cluster_known_nodes:%d\r" % len(self.nodes)
-            return all(b"cluster_state:ok" in info and known in info for info in told)
+        known = b"cluster_known_nodes:%d\r" % len(self.nodes)
+        _await("every node serves", lambda: self._all_say(b"cluster_state:ok", known))
 
-        _await("every node serves", all_serve)
+    def _all_say(self, *words: bytes) -> bool:
+        told = [ask(node, "CLUSTER", "INFO") for node in self.nodes]
+        return all(word in info for info in told for word in words)
 
 
 def _await(what: str, holds: Callable[[], bool]) -> None:

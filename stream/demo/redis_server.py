@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,8 @@ from urllib.parse import quote
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from stream.demo.ports import free_port
 
 _DEFAULTS = {
     "appendonly": "yes",
@@ -105,7 +106,7 @@ class EmbeddedRedis:
     def start(self, timeout_s: float = 30.0) -> None:
         """Return when it has loaded its data and answers; raises `RedisServerError`."""
         for attempt in range(_PORTS_TRIED_MAX):
-            self.port = _free_port()
+            self.port = free_port()
             self.launch()
             try:
                 self.await_ready(timeout_s)
@@ -148,7 +149,7 @@ class EmbeddedRedis:
     def launch(self) -> None:
         """Start the process and do not wait for it."""
         assert self.pid is None, "it runs already"
-        self.port = self.port or _free_port()
+        self.port = self.port or free_port()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._starter = self._starter or ThreadPoolExecutor(1, thread_name_prefix="redis-parent")
         self._child = self._starter.submit(self._spawn).result()
@@ -213,9 +214,3 @@ def _beside(package: str, path: str) -> Path | None:
     """A file of an installed package, found without importing it."""
     spec = importlib.util.find_spec(package)
     return Path(spec.origin).parent / path if spec is not None and spec.origin else None
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-    return port

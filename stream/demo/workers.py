@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from stream.demo.options import DemoError
+from stream.demo.ports import free_port
 
 READY_WITHIN_S = 60.0
 DRAINED_WITHIN_S = 30.0
@@ -142,11 +142,3 @@ def log_tail(worker: Worker) -> str:
     """The last lines of the worker's output."""
     lines = worker.log.read_text("utf-8", "replace").splitlines()
     return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:])
-
-
-def free_port() -> int:
-    """A port of the loopback that nothing listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

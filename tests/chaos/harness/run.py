@@ -1,5 +1,6 @@
 """One run from a seed: everything starts, everything breaks and is mended, everything is accounted for."""
 
+import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -103,7 +104,8 @@ class Say:
         self._begin_s = time.monotonic()
 
     def __call__(self, text: str) -> None:
-        print(f"{time.monotonic() - self._begin_s:7.1f} s  {text}", flush=True)  # noqa: T201  it is for a person
+        # To where it can be read even if pytest runs this in a process whose output nobody collects.
+        print(f"{time.monotonic() - self._begin_s:7.1f} s  {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def _take(trial: Trial, kinds: dict[str, Fault], step: Step, say: Say) -> list[Happened]:

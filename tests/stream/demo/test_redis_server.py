@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from stream.demo import redis_server
+from stream.demo.ports import free_port
 from stream.demo.redis_server import EmbeddedRedis, RedisServerError, find_server
 
 pytestmark = pytest.mark.redis
@@ -108,8 +109,8 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
 def test_a_port_that_another_took_meanwhile_is_given_up(
     server: EmbeddedRedis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ports = iter([server.port, redis_server._free_port()])
-    monkeypatch.setattr(redis_server, "_free_port", lambda: next(ports))
+    ports = iter([server.port, free_port()])
+    monkeypatch.setattr(redis_server, "free_port", lambda: next(ports))
     with EmbeddedRedis(tmp_path / "second") as second:
         assert second.port != server.port
         ask(second, "SET", "key", "value")

@@ -13,7 +13,8 @@ import pytest
 
 from stream.demo import workers
 from stream.demo.options import DemoError
-from stream.demo.workers import Crew, free_port, get, wait_ready
+from stream.demo.ports import free_port
+from stream.demo.workers import Crew, get, wait_ready
 
 
 def awaited(condition: Callable[[], bool], within_s: float = 30.0) -> bool:
