@@ -20,8 +20,8 @@ from benchmarks.servers import Cores, on_core
 from features.definition import load_definition
 from features.definition.model import Definition
 from features.event import EventBatch, pack_positions
-from features.history import History, history_from_table
 from features.matrix import FeaturePlan
+from features.past.history import History, history_from_table
 from features.rows import assemble_rows, request_rows
 from features.stores.memory import MemoryStore
 from stream.demo import examples

@@ -39,8 +39,8 @@ import numpy as np
 
 from features.arrays import Bools, Floats, Ints, UInts
 from features.definition.kinds import RowSchema
-from features.folded import Folded, decode_folded
 from features.seal import Kind, sealed_as, seals
+from features.windows.folded import Folded, decode_folded
 
 WORD = 8
 ENTRY_WORDS = 4

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Ints
-from features.axis import Axis
 from features.codec import Entries, decode_rows, encode_entries, take_entries
 from features.definition.kinds import RowKind, RowSchema
-from features.folded import UNBOUNDED, Folded, encode_folded, tile_slots
-from features.tiles import fold, join_tiles, no_tiles, take_tiles, tile_numbers
-from features.timeline import first_of_each_id, latest_of_each_id, repeats_another, sort_entries
+from features.windows.axis import Axis
+from features.windows.folded import UNBOUNDED, Folded, encode_folded, tile_slots
+from features.windows.tiles import fold, join_tiles, no_tiles, take_tiles, tile_numbers
+from features.windows.timeline import first_of_each_id, latest_of_each_id, repeats_another, sort_entries
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _settled(schema: RowSchema, entries: Entries, watermark: int) -> Ints:
 
 
 def _cut(schema: RowSchema, times: Ints) -> int:
-    """Where the row is cut for the first event to come (`features.cut`); `UNBOUNDED` where it is not."""
+    """Where the row is cut (`features.windows.cut`) for the first event to come, or `UNBOUNDED`."""
     if len(times) < schema.exact:
         return UNBOUNDED
     return _tile_begin(schema, int(times[-schema.exact]))

@@ -15,10 +15,10 @@ from features.arrays import Bools, Floats
 from features.codec import Entries, take_entries
 from features.definition.model import Definition, RowKind, RowSchema, SqlFeature, WindowFeature
 from features.event import EventBatch, position_partitions
-from features.folded import UNBOUNDED
 from features.matrix import FeaturePlan
 from features.rows import RowId, Rows
-from features.timeline import Queries, event_timeline, label_timeline
+from features.windows.folded import UNBOUNDED
+from features.windows.timeline import Queries, event_timeline, label_timeline
 
 NEAR = 3
 """How many of the entries beyond an edge are told."""
@@ -168,7 +168,7 @@ class _Row:
         self.raw = take_entries(of_row, np.lexsort((of_row.ids, of_row.marks, of_row.times)))
 
     def _cut(self, newest: int) -> int | None:
-        """Where `features.cut` cuts the row. newest: the timeline's last entry that is seen as one, or -1."""
+        """Where `features.windows.cut` cuts the row. newest: the last entry that is seen as one, or -1."""
         times, resolution = self.timeline.entries.times, self.schema.resolution
         cut = UNBOUNDED if newest < 0 else int(times[newest])
         if newest >= 0 and resolution:

@@ -20,9 +20,9 @@ from features.definition.model import (
     SqlFeature,
 )
 from features.event import EventBatch, hash_ids
-from features.history import History
 from features.keys import LAYOUT
 from features.matrix import FeaturePlan
+from features.past.history import History
 from features.rows import Rows, assemble_rows, history_rows, request_rows
 
 GoldenInput = dict[str, Any]

@@ -11,8 +11,8 @@ from features.codec import Entries, StoredRows, decode_rows, join_entries
 from features.codec_v1 import decode_rows_v1
 from features.definition.model import Definition, RowKind, RowSchema
 from features.event import EventBatch, hash_ids
-from features.folded import Folded
 from features.keys import Namespace
+from features.windows.folded import Folded
 
 RowId: TypeAlias = tuple[str, RowKind]
 """Entity and kind: what tells the row schemas of a definition apart."""

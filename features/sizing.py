@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from features.codec import entry_bytes
 from features.definition.model import Definition, RowKind, RowSchema
-from features.folded import head_slots, tile_slots
 from features.keys import Namespace
-from features.lookups import lookup_bytes, lookup_prefix
+from features.lookup.codec import lookup_bytes, lookup_prefix
+from features.windows.folded import head_slots, tile_slots
 
 KEY_OVERHEAD_BYTES = 120
 """What Redis 7 takes for a key with an expiry besides its name and value."""

@@ -5,8 +5,8 @@ these only entries before the event count: an earlier time, or the same time and
 never later records of the event's own partition, and never the event's own id. With d = 0 the event
 itself is then added, unless the definition excludes it. A window in event counts covers the last N
 such entries. Of a row with more than `exact` entries before the event, the older ones are seen as tiles
-(`features.cut`). The result does not depend on what else is in the batch, nor on whether compaction made
-the tiles, to the bit.
+(`features.windows.cut`). The result does not depend on what else is in the batch, nor on whether compaction
+made the tiles, to the bit.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from features.aggregate import Segments, aggregate
 from features.arrays import Bools, Floats, Ints
-from features.cut import CutRows, find_cuts
-from features.cut_window import WindowEntries, see_tiles
 from features.definition.model import RowKind, RowSchema, WindowFeature
 from features.event import EventBatch
 from features.rows import Rows
-from features.timeline import Queries, Timeline, event_timeline, label_timeline
+from features.windows.aggregate import Segments, aggregate
+from features.windows.cut import CutRows, find_cuts
+from features.windows.cut_window import WindowEntries, see_tiles
+from features.windows.timeline import Queries, Timeline, event_timeline, label_timeline
 
 
 @dataclass(frozen=True, slots=True)

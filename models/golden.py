@@ -14,8 +14,8 @@ from features.arrays import Floats, Ints
 from features.categories import Categories
 from features.definition.model import Definition
 from features.golden import golden_inputs, golden_matrix
-from features.history import History
 from features.matrix import FeaturePlan
+from features.past.history import History
 from models.decision import decide
 from models.scorer import Scorer
 

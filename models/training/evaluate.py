@@ -10,8 +10,8 @@ import numpy as np
 from features.arrays import Bools, Floats, Ints
 from features.definition.model import Definition, TopK
 from features.event import EventBatch
-from features.history import History
-from features.offline import event_labels
+from features.past.history import History
+from features.past.offline import event_labels
 from models.training.metrics import METRICS
 
 PROTOCOL = "_protocol"

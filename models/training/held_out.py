@@ -8,7 +8,7 @@ import numpy as np
 
 from features.arrays import Bools
 from features.categories import merge_rare
-from features.offline import TrainingSet, build_training_set
+from features.past.offline import TrainingSet, build_training_set
 from models.scorer import Scorer
 from models.training.evaluate import Scored, evaluate_predictions
 from models.training.fit import fit, load

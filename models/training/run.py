@@ -6,8 +6,8 @@ from typing import Any, TypeAlias
 
 from features.categories import Categories
 from features.definition.model import Definition
-from features.history import History
-from features.offline import TrainingSet
+from features.past.history import History
+from features.past.offline import TrainingSet
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """What is being done, how many steps of it are done, and of how many."""

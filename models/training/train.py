@@ -15,8 +15,8 @@ import numpy as np
 from features.arrays import Floats, Ints
 from features.categories import Categories
 from features.definition.model import Definition
-from features.history import History
-from features.offline import TrainingSet, build_training_set, training_categories
+from features.past.history import History
+from features.past.offline import TrainingSet, build_training_set, training_categories
 from models.bundle import Contents, encode_bundle, load_bundle
 from models.categories import encode_categories
 from models.decision import class_names, score_columns

@@ -8,8 +8,8 @@ from stream.errors import ExitCode
 
 EXITS: Mapping[str, ExitCode] = {
     "features.definition.problems.DefinitionError": ExitCode.CONFIGURATION,
-    "features.history.HistoryError": ExitCode.CONFIGURATION,
-    "features.lookup_table.LookupTableError": ExitCode.CONFIGURATION,
+    "features.past.history.HistoryError": ExitCode.CONFIGURATION,
+    "features.lookup.table.LookupTableError": ExitCode.CONFIGURATION,
     "features.store.StoreRejected": ExitCode.FATAL,
     "features.store.StoreUnavailable": ExitCode.FATAL,
     "models.bundle.BundleRefused": ExitCode.CONFIGURATION,

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.definition.model import Definition
-from features.history import History, history_from_table
-from features.offline import scored_events
+from features.past.history import History, history_from_table
+from features.past.offline import scored_events
 from features.store import StoreRejected, StoreUnavailable
 from features.stores.redis import RedisOptions, RedisStore
 from stream.clock import now_ms

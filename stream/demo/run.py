@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.console import Console
 
 from features.definition import DefinitionError
-from features.history import HistoryError
+from features.past.history import HistoryError
 from models.training.run import TrainingError
 from stream.demo.interrupt import Interrupted, interruptible
 from stream.demo.options import DemoError, DemoOptions, check

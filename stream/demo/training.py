@@ -6,8 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from features.definition.model import Definition
-from features.history import History, history_from_table
-from features.offline import event_labels
+from features.past.history import History, history_from_table
+from features.past.offline import event_labels
 from models.deployment import deploy
 from models.training.evaluate import Scored, evaluate_predictions
 from models.training.run import Progress, TrainOptions

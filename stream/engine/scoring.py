@@ -9,7 +9,7 @@ import numpy as np
 from features.arrays import Ints
 from features.event import EventBatch
 from features.keys import Namespace
-from features.lookup_request import LookupRequest, request_lookups
+from features.lookup.request import LookupRequest, request_lookups
 from features.rows import RowRequest, request_rows
 from models.explain import contributions
 from stream.engine.heads import Heads, request_heads

@@ -9,7 +9,7 @@ from features.arrays import Bools, Floats, Ints
 from features.codec import Entries
 from features.definition.model import Definition, RowKind, RowSchema
 from features.event import EventBatch, position_partitions
-from features.lookup_request import LookupRequest, assemble_lookups
+from features.lookup.request import LookupRequest, assemble_lookups
 from features.progress import ALWAYS, NEVER, Progress
 from features.rows import RowId, RowRequest, Rows, assemble_rows
 from stream.pipeline.causes import Cause

@@ -7,8 +7,8 @@ import numpy as np
 
 from features.codec import Entries, encode_entries, entry_bytes, take_entries
 from features.definition.model import Definition, RowKind, RowSchema
-from features.history import History
 from features.keys import Namespace
+from features.past.history import History
 from features.rows import index_keys, own_entries
 from features.store import OnlineStore
 from stream.engine.history_loader import Piece

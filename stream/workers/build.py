@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 from rich.console import Console
 
 from features.arrays import Floats
-from features.build import SetBuilder, lowest_time_seen
-from features.build_labels import LabelRecords, derived_in_order
-from features.build_order import NEVER, Batches, Slice, in_time_order, ranked, waiting_rows
 from features.definition.model import Definition, DerivedLabel, RecordLabel
 from features.event import hash_ids
-from features.lookup_history import LookupHistory
-from features.texts import Texts
+from features.lookup.history import LookupHistory
+from features.past.build import SetBuilder, lowest_time_seen
+from features.past.labels import LabelRecords, derived_in_order
+from features.past.order import NEVER, Batches, Slice, in_time_order, ranked, waiting_rows
+from features.past.texts import Texts
 from models.training.run import TrainingError
 from stream.config import Settings, kafka_connection, load_usecase, topics_of
 from stream.errors import ExitCode

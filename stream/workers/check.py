@@ -8,7 +8,7 @@ from features.codec import entry_bytes
 from features.definition import load_definition
 from features.definition.lengths import MS
 from features.definition.model import Definition
-from features.lookups import lookup_bytes
+from features.lookup.codec import lookup_bytes
 from features.sizing import Sizing, sizing
 
 _UNITS = ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"))

@@ -11,19 +11,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.arrays import Floats, Ints
-from features.build_order import NEVER, Slice, join_slices
 from features.codec import Entries
 from features.definition.model import Definition, RowKind
 from features.event import EventBatch, hash_ids
 from features.explain import Explained, explain
-from features.history import HistoryError
 from features.keys import Namespace
-from features.lookup_history import LookupHistory
-from features.lookup_request import assemble_lookups, request_lookups
+from features.lookup.history import LookupHistory
+from features.lookup.request import assemble_lookups, request_lookups
 from features.matrix import FeaturePlan
+from features.past.history import HistoryError
+from features.past.order import NEVER, Slice, join_slices
+from features.past.texts import Texts, index_texts
 from features.rows import RowId, Rows, assemble_rows, history_rows, index_keys, request_rows
 from features.stores.redis import RedisStore
-from features.texts import Texts, index_texts
 from stream.config import Settings, kafka_connection, redis_for_writes, topics_of
 from stream.pipeline.decode import Decoder
 from stream.transport.kafka.ranges import Offsets, TopicRanges

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.columns import OBSERVED_AT
 from features.definition.model import Definition, RecordLabel
-from features.history import History, HistoryError, check_columns, history_from_table
+from features.past.columns import OBSERVED_AT
+from features.past.history import History, HistoryError, check_columns, history_from_table
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq

@@ -12,9 +12,9 @@ import pyarrow.parquet as pq
 from rich.console import Console
 
 from features.definition.model import Definition
-from features.lookup_history import LookupTable
-from features.lookup_table import LookupTableError, lookup_columns, read_lookup_table
-from features.lookups import decode_lookups, encode_lookups, lookup_prefix
+from features.lookup.codec import decode_lookups, encode_lookups, lookup_prefix
+from features.lookup.history import LookupTable
+from features.lookup.table import LookupTableError, lookup_columns, read_lookup_table
 from features.store import OnlineStore, StoreUnavailable
 from features.stores.redis import RedisStore
 from stream.clock import now_ms as clock_ms

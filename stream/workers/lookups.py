@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from features.definition.model import Definition
-from features.lookup_history import LookupHistory
-from features.lookup_table import LookupTableError, lookup_history
+from features.lookup.history import LookupHistory
+from features.lookup.table import LookupTableError, lookup_history
 from stream.errors import ConfigurationError, SettingProblem
 from stream.workers.tables import read_tables
 

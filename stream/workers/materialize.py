@@ -10,7 +10,7 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from features.definition.model import Definition
-from features.history import HistoryError
+from features.past.history import HistoryError
 from stream.clock import monotonic_ms, now_ms
 from stream.config import Settings, load_usecase
 from stream.engine.states import States

@@ -5,7 +5,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.history import HistoryError
+from features.past.history import HistoryError
 
 
 def read_tables(paths: tuple[Path, ...]) -> pa.Table:

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from features.definition import load_definition
 from features.definition.model import Definition
-from features.history import history_from_table
+from features.past.history import history_from_table
 from models.deployment import deploy
 from models.training.run import TrainingError, TrainOptions
 from models.training.train import TrainResult, train_bundle

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from features.arrays import Floats
-from features.offline import point_in_time_matrix
+from features.past.offline import point_in_time_matrix
 from stream.pipeline.causes import Cause
 from tests.chaos.harness.audit import Account, account
 from tests.chaos.harness.books import Planned, Sent

@@ -8,7 +8,7 @@ import pytest
 
 from features.arrays import Floats
 from features.definition.model import Definition
-from features.offline import point_in_time_matrix
+from features.past.offline import point_in_time_matrix
 from tests.chaos.conftest import Chaos
 from tests.chaos.rows import InStore
 from tests.chaos.usecase import MINUTE_MS, Upstream, busy_visits, questions

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from features.aggregate import MANY, Segments, aggregate
 from features.arrays import Floats
+from features.windows.aggregate import MANY, Segments, aggregate
 
 DRAW = np.random.default_rng(7)
 N = 3 * MANY

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.arrays import Floats
-from features.build import SetBuilder, fields_read
-from features.build_labels import derived_in_order
-from features.build_order import NEVER, Extent, Slice, in_time_order, ranked, waiting_rows
-from features.columns import EventColumns, read_columns
 from features.definition.model import Definition, DerivedLabel
-from features.history import history_from_table, history_positions
-from features.offline import build_training_set, event_labels
-from features.table import TableReader, strings
+from features.past.build import SetBuilder, fields_read
+from features.past.columns import EventColumns, read_columns
+from features.past.history import history_from_table, history_positions
+from features.past.labels import derived_in_order
+from features.past.offline import build_training_set, event_labels
+from features.past.order import NEVER, Extent, Slice, in_time_order, ranked, waiting_rows
+from features.past.table import TableReader, strings
 from tests.features.visit_tables import DEFINITIONS, PLAIN, groups, table_of, visit, visits
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from features.codec import StoredRows, decode_rows, encode_entries, entry_bytes, split_entries
 from features.codec_v1 import decode_rows_v1, from_v1
 from features.definition.model import RowKind, RowSchema
-from features.folded import UNBOUNDED, Tiles, encode_folded, head_slots, tile_slots, value_columns
-from features.tiles import no_tiles
+from features.windows.folded import UNBOUNDED, Tiles, encode_folded, head_slots, tile_slots, value_columns
+from features.windows.tiles import no_tiles
 
 PlainEntry = tuple[int, int, int, list[float]]
 numbers = st.floats(width=64)

@@ -7,10 +7,10 @@ import numpy as np
 from features.codec import decode_rows, join_entries
 from features.compaction import compact_row
 from features.definition.model import RowKind, RowSchema, Span
-from features.folded import UNBOUNDED
 from features.rows import Rows
 from features.store import HEAD_BYTES
 from features.window import evaluate
+from features.windows.folded import UNBOUNDED
 from tests.properties.row_stories import encoded
 from tests.properties.window_cases import rows_of, window_of
 from tests.properties.windows_reference import PlainEvent

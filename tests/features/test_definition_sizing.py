@@ -5,9 +5,9 @@ import pytest
 
 from features.definition.lengths import MS
 from features.definition.model import RowKind
-from features.folded import Tiles, encode_folded
-from features.lookups import lookup_bytes
+from features.lookup.codec import lookup_bytes
 from features.sizing import APPEND_SLACK, KEY_OVERHEAD_BYTES, sizing
+from features.windows.folded import Tiles, encode_folded
 from tests.features.definition_texts import SEQUENCE, read, windows
 
 MINUTE, DAY = MS["m"], MS["d"]

@@ -5,13 +5,13 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.aggregate import Segments, aggregate
 from features.definition.model import Definition, RowKind
 from features.event import EventBatch
 from features.explain import ExplainedSql, ExplainedValue, ExplainedWindow, Reason, explain
-from features.history import History, history_from_table
 from features.matrix import FeaturePlan
+from features.past.history import History, history_from_table
 from features.rows import RowId, Rows, history_rows
+from features.windows.aggregate import Segments, aggregate
 from tests.features.visit_tables import DEFINITIONS, groups, table_of, visit, visits
 
 

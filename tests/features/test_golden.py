@@ -8,9 +8,9 @@ import pyarrow as pa
 from features.codec import decode_rows, entry_bytes
 from features.definition.lengths import MS
 from features.golden import golden_inputs, golden_matrix
-from features.history import History, history_from_table
 from features.matrix import FeaturePlan
-from features.offline import point_in_time_matrix
+from features.past.history import History, history_from_table
+from features.past.offline import point_in_time_matrix
 from features.rows import history_rows
 from tests.features.definition_texts import windows
 

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.columns import ID_BYTES_MAX, KEY_BYTES_MAX
 from features.definition import parse_definition
 from features.definition.model import Definition
 from features.event import hash_ids
 from features.golden import golden_inputs, golden_matrix
-from features.history import HistoryError, history_from_table
-from features.offline import point_in_time_matrix
-from features.table import SEQUENCE_MAX
+from features.past.columns import ID_BYTES_MAX, KEY_BYTES_MAX
+from features.past.history import HistoryError, history_from_table
+from features.past.offline import point_in_time_matrix
+from features.past.table import SEQUENCE_MAX
 from stream.pipeline import validate
 from stream.pipeline.decode import Decoder
 from stream.records import RecordBatch

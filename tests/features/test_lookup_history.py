@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from features.arrays import Floats
 from features.golden import golden_inputs, golden_matrix
-from features.history import History
-from features.lookup_history import LookupHistory, LookupTable, over_time
-from features.lookup_request import assemble_lookups, request_lookups
-from features.lookup_table import (
+from features.lookup.codec import encode_lookups
+from features.lookup.history import LookupHistory, LookupTable, over_time
+from features.lookup.request import assemble_lookups, request_lookups
+from features.lookup.table import (
     LookupTableError,
     lookup_columns,
     lookup_history,
     read_lookup_table,
 )
-from features.lookups import encode_lookups
 from features.matrix import FeaturePlan
-from features.offline import build_training_set, point_in_time_matrix, training_categories
+from features.past.history import History
+from features.past.offline import build_training_set, point_in_time_matrix, training_categories
 from tests.features.lookup_cases import CUSTOMER, DAY_MS, DEFINITION, NOW_MS, SEQUENCE, Purchase, batch
 
 Version = tuple[str, int, float]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from features.lookup_request import LookedUp, assemble_lookups, request_lookups
-from features.lookups import encode_lookups
+from features.lookup.codec import encode_lookups
+from features.lookup.request import LookedUp, assemble_lookups, request_lookups
 from features.rows import index_keys
 from tests.features.lookup_cases import CUSTOMER, DAY_MS, DEFINITION, NOW_MS, Purchase, batch
 

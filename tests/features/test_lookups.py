@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from features.definition.model import RowKind, RowSchema
 from features.event import hash_texts
-from features.lookups import (
+from features.lookup.codec import (
     JSON_BYTES_MAX,
     NEVER,
     Fields,

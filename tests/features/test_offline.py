@@ -9,8 +9,8 @@ import pytest
 from features.definition import parse_definition
 from features.definition.model import Definition
 from features.golden import golden_inputs, golden_matrix
-from features.history import HistoryError, history_from_table
-from features.offline import build_training_set, event_labels, point_in_time_matrix
+from features.past.history import HistoryError, history_from_table
+from features.past.offline import build_training_set, event_labels, point_in_time_matrix
 
 
 def machines(label: str, task: str) -> Definition:

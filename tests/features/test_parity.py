@@ -12,8 +12,8 @@ from rich.console import Console
 from benchmarks.rolling import rolling_features
 from features.arrays import Floats, Ints
 from features.definition import load_definition
-from features.history import history_from_table
-from features.offline import build_training_set
+from features.past.history import history_from_table
+from features.past.offline import build_training_set
 from stream.demo.examples import path as example
 from stream.demo.transactions import HANDBOOK_COLUMNS, read_transactions
 from stream.workers.build import SLICE_ROWS, Span, build_files

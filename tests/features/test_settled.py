@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from features.arrays import Floats
 from features.definition.model import Definition, RowKind
-from features.history import History, history_from_table
 from features.matrix import FeaturePlan
-from features.offline import settled_windows
+from features.past.history import History, history_from_table
+from features.past.offline import settled_windows
 from features.rows import RowId, history_rows
-from features.settled import sorted_by_row
+from features.windows.settled import sorted_by_row
 from tests.features.visit_tables import DEFINITIONS, TIME, table_of, timely, visit, visits
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.axis import Axis, ragged_arange
+from features.windows.axis import Axis, ragged_arange
 
 FAR = 2**62
 times_near = st.lists(st.integers(-50, 50), min_size=1, max_size=12)

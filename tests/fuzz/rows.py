@@ -9,9 +9,9 @@ from features.codec import Entries, StoredRows, decode_rows, encode_entries, ent
 from features.codec_v1 import decode_rows_v1, from_v1
 from features.compaction import compact_row
 from features.definition.model import RowKind, RowSchema, Span, WindowFeature
-from features.folded import UNBOUNDED
 from features.rows import Rows
 from features.window import Evaluated, evaluate
+from features.windows.folded import UNBOUNDED
 from tests.fuzz.drawing import Drawing
 from tests.fuzz.row_reference import PlainEntry, PlainRow, bytes_of, plain_row, plain_row_v1, seal, slot_words
 from tests.properties.window_cases import rows_of, window_of

@@ -11,7 +11,7 @@ import numpy as np
 
 from features.definition.model import LookupFeature
 from features.event import hash_texts
-from features.lookups import JSON_BYTES_MAX, NEVER, decode_lookups, encode_lookups, fingerprint
+from features.lookup.codec import JSON_BYTES_MAX, NEVER, decode_lookups, encode_lookups, fingerprint
 from features.progress import (
     HistoryClaim,
     Progress,

@@ -7,10 +7,10 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from features.columns import EventColumns, read_columns
 from features.definition.model import Definition, Field
-from features.table import ColumnError, TableReader
-from features.texts import Texts
+from features.past.columns import EventColumns, read_columns
+from features.past.table import ColumnError, TableReader
+from features.past.texts import Texts
 from features.timestamps import PATTERN
 from tests.fuzz.drawing import Drawing
 from tests.fuzz.events import EVENT_DECODERS, EVENTS

@@ -15,8 +15,8 @@ import pyarrow as pa
 from features.arrays import Floats
 from features.definition import parse_definition
 from features.definition.model import Definition
-from features.history import History, history_from_table
-from features.offline import point_in_time_matrix
+from features.past.history import History, history_from_table
+from features.past.offline import point_in_time_matrix
 from models.training.run import TrainOptions
 from models.training.train import train_bundle
 from tests.integration.records import Record

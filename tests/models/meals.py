@@ -8,8 +8,8 @@ import pyarrow as pa
 from features.definition import parse_definition
 from features.definition.model import Definition
 from features.event import hash_texts
-from features.history import history_from_table
-from features.lookup_history import LookupTable, over_time
+from features.lookup.history import LookupTable, over_time
+from features.past.history import history_from_table
 from tests.models.usecases import DAY, UseCase
 
 MEALS = """

@@ -12,9 +12,9 @@ import pytest
 
 from features.arrays import Floats
 from features.event import EventBatch
-from features.lookup_request import assemble_lookups, request_lookups
-from features.lookups import encode_lookups, lookup_prefix
-from features.offline import build_training_set, training_categories
+from features.lookup.codec import encode_lookups, lookup_prefix
+from features.lookup.request import assemble_lookups, request_lookups
+from features.past.offline import build_training_set, training_categories
 from models.bundle import Bundle, BundleRefused, load_bundle
 from models.explain import contributions
 from models.training.run import TrainOptions

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from features.offline import build_training_set
+from features.past.offline import build_training_set
 from models.bundle import load_bundle
 from models.golden import decode_cases, spread
 from models.training.train import TrainResult

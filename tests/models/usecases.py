@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from features.definition import parse_definition
 from features.definition.model import Definition
-from features.history import History, history_from_table
+from features.past.history import History, history_from_table
 
 DAY = 86_400_000
 

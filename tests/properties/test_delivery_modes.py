@@ -15,8 +15,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from features.history import History
-from features.offline import point_in_time_matrix
+from features.past.history import History
+from features.past.offline import point_in_time_matrix
 from stream.engine.batch import BatchPolicy
 from stream.errors import AbortCause, Aborted, Fenced
 from stream.pipeline.decode import Decoder

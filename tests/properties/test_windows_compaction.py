@@ -13,9 +13,9 @@ from features.codec import decode_rows, encode_entries, entry_bytes, join_entrie
 from features.compaction import compact_row
 from features.definition.model import RowKind, RowSchema, Span, WindowFeature
 from features.event import pack_positions
-from features.folded import head_slots, tile_slots
 from features.rows import Rows
 from features.window import Evaluated, evaluate
+from features.windows.folded import head_slots, tile_slots
 from tests.properties.row_stories import Story, encoded, row_after
 from tests.properties.window_cases import FUNCTIONS, rows_of, window_of
 from tests.properties.windows_reference import PlainEvent

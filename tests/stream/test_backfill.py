@@ -6,8 +6,8 @@ import pytest
 
 from features.definition import parse_definition
 from features.definition.model import RowKind
-from features.history import History, history_from_table
 from features.keys import Namespace
+from features.past.history import History, history_from_table
 from stream.workers import backfill as module
 from stream.workers.backfill import backfill, row_lifetime_ms
 from tests.stream.engine.bench import LABELLED, LABELS, bench

@@ -11,11 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
-from features.build_order import waiting_rows
 from features.definition.model import Definition
-from features.history import HistoryError, history_from_table
-from features.lookup_table import lookup_history
-from features.offline import build_training_set, event_labels
+from features.lookup.table import lookup_history
+from features.past.history import HistoryError, history_from_table
+from features.past.offline import build_training_set, event_labels
+from features.past.order import waiting_rows
 from stream.workers.build import Span, build_files
 from stream.workers.building.files import FileBatches
 from stream.workers.building.output import METADATA

@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from features.history import HistoryError
-from features.lookup_table import LookupTableError
-from features.lookups import decode_lookups
+from features.lookup.codec import decode_lookups
+from features.lookup.table import LookupTableError
+from features.past.history import HistoryError
 from features.stores.redis import RedisOptions, RedisStore
 from models.bundle import load_bundle
 from stream.cli import app

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.definition import load_definition
-from features.history import HistoryError
+from features.past.history import HistoryError
 from models.bundle import load_bundle
 from models.deployment import Deployment, read_deployment
 from models.training.run import TrainingError

@@ -6,7 +6,7 @@ import numpy as np
 
 from features.definition.model import Definition
 from features.event import EventBatch, hash_ids, pack_positions
-from features.lookup_request import request_lookups
+from features.lookup.request import request_lookups
 from stream.pipeline.causes import Cause
 from stream.pipeline.enrich import Enriched, look_up
 from tests.features.lookup_cases import DAY_MS, DEFINITION, NOW_MS, SEQUENCE, batch

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.definition.model import Definition
-from features.history import HistoryError
+from features.past.history import HistoryError
 from stream import cli
 from stream.commands.features_explain import lines
 from stream.workers.explain import explain_in_files

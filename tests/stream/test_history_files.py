@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from features.definition.model import RowKind
-from features.history import HistoryError, history_from_table
 from features.keys import Namespace
+from features.past.history import HistoryError, history_from_table
 from features.store import StoreUnavailable
 from stream.cli import app
 from stream.engine.history_loader import HistoryLoader, Loading, Piece

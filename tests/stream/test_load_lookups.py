@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.lookup_table import LookupTableError
-from features.lookups import decode_lookups, encode_lookups, lookup_prefix
+from features.lookup.codec import decode_lookups, encode_lookups, lookup_prefix
+from features.lookup.table import LookupTableError
 from features.store import StoreUnavailable
 from features.stores.memory import MemoryStore
 from stream.workers import load_lookups as module

@@ -10,7 +10,7 @@ from features.codec import encode_entries
 from features.definition import parse_definition
 from features.definition.model import RowKind
 from features.event import EventBatch, hash_ids, pack_positions
-from features.history import history_from_table
+from features.past.history import history_from_table
 from features.rows import RowRequest
 from models.bundle import Bundle, load_bundle
 from models.training.run import TrainOptions

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.arrays import Ints
-from features.build import fields_read
-from features.build_order import NEVER, Extent, Slice
-from features.columns import OBSERVED_AT, read_columns
 from features.definition.model import Definition, RecordLabel
-from features.history import HistoryError, check_columns, history_positions
-from features.table import ColumnError, TableReader
+from features.past.build import fields_read
+from features.past.columns import OBSERVED_AT, read_columns
+from features.past.history import HistoryError, check_columns, history_positions
+from features.past.order import NEVER, Extent, Slice
+from features.past.table import ColumnError, TableReader
 from stream.workers.building.spill import sample
 from stream.workers.progress import Advance
 

@@ -16,11 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.build import BuiltSlice
 from features.categories import categorical
 from features.definition.model import Definition
 from features.event import hash_ids
-from features.table import strings
+from features.past.build import BuiltSlice
+from features.past.table import strings
 
 METADATA = b"riverrun"
 FORMAT = "riverrun.features/1"

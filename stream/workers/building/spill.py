@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.arrays import Column, Ints, UInts
-from features.build_order import NEVER, Extent, Slice
-from features.columns import EventColumns
+from features.past.columns import EventColumns
+from features.past.order import NEVER, Extent, Slice
 
 SAMPLES = 1_000
 FILES_MAX = 256

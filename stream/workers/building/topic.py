@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 
 from features.arrays import Ints
-from features.build import fields_read
-from features.build_labels import LabelRecords
-from features.build_order import Extent, Slice, join_slices, waiting_rows
-from features.columns import EventColumns
 from features.definition.model import Definition, RowKind
 from features.event import EventBatch
+from features.past.build import fields_read
+from features.past.columns import EventColumns
+from features.past.labels import LabelRecords
+from features.past.order import Extent, Slice, join_slices, waiting_rows
 from stream.pipeline.decode import Decoder
 from stream.pipeline.labels import DecodedLabels, LabelDecoder
 from stream.records import RecordBatch

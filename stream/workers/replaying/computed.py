@@ -10,13 +10,13 @@ import numpy as np
 from rich.console import Console
 
 from features.arrays import Bools, Floats, UInts
-from features.build import BuiltSlice, SetBuilder, lowest_time_seen
-from features.build_labels import LabelRecords
-from features.build_order import NEVER
 from features.categories import categorical
 from features.definition.model import Definition, RecordLabel, RowKind
 from features.event import hash_texts
-from features.lookup_history import LookupHistory
+from features.lookup.history import LookupHistory
+from features.past.build import BuiltSlice, SetBuilder, lowest_time_seen
+from features.past.labels import LabelRecords
+from features.past.order import NEVER
 from stream.transport.kafka.properties import KafkaConnection
 from stream.transport.kafka.ranges import TopicRanges
 from stream.workers.build import SLICE_ROWS, Ordered

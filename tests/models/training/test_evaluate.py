@@ -14,7 +14,7 @@ from features.arrays import Floats, Ints
 from features.definition import parse_definition
 from features.definition.model import Definition, TopK
 from features.event import EventBatch
-from features.history import History, history_from_table
+from features.past.history import History, history_from_table
 from models.training.evaluate import (
     Scored,
     evaluate_predictions,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.history import History
+from features.past.history import History
 from models.bundle import load_bundle
 from models.training.run import TrainingError, TrainOptions
 from models.training.split import group_test_mask

@@ -7,7 +7,7 @@ import pytest
 from features.definition import load_definition
 from features.definition.model import Definition
 from features.expression import truth
-from features.history import history_from_table
+from features.past.history import history_from_table
 from stream.demo import examples
 from stream.demo.machines import LIFE_MAX, LIFE_MIN, Plant, simulate_machines
 from stream.demo.messages import messages

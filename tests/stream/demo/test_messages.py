@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from features.definition import load_definition
 from features.definition.model import Definition
-from features.history import history_from_table
+from features.past.history import history_from_table
 from features.timestamps import iso8601_times
 from stream.demo import examples
 from stream.demo.cards import CardWorld, simulate_cards

@@ -7,7 +7,7 @@ import numpy as np
 
 from features.definition.model import RowKind
 from features.event import HISTORY_PARTITION, hash_ids
-from features.history import History, history_positions
+from features.past.history import History, history_positions
 from stream.engine.history_loader import HistoryLoader, Loading, Piece
 from stream.engine.lease import Lease
 from stream.engine.stored import StoredState

@@ -7,8 +7,8 @@ import numpy as np
 from features.arrays import Floats
 from features.definition import parse_definition
 from features.definition.model import Definition
-from features.history import History
-from features.offline import point_in_time_matrix
+from features.past.history import History
+from features.past.offline import point_in_time_matrix
 from stream.pipeline.decode import Decoder
 from tests.stream.engine.bench import HOUR_MS, Bench, Origin
 from tests.stream.engine.contents import log_batch

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from features.arrays import Floats
 from features.definition import parse_definition
-from features.history import History
-from features.offline import point_in_time_matrix
+from features.past.history import History
+from features.past.offline import point_in_time_matrix
 from stream.engine.batch import BatchPolicy
 from stream.pipeline.decode import Decoder
 from tests.stream.engine.bench import HOUR_MS, Bench, Origin, bench

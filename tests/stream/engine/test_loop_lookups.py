@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.definition import parse_definition
-from features.lookups import encode_lookups, lookup_prefix
+from features.lookup.codec import encode_lookups, lookup_prefix
 from features.matrix import FeaturePlan
 from features.stores.memory import MemoryStore
 from stream.engine.batch import BatchPolicy

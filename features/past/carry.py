@@ -3,9 +3,9 @@
 import numpy as np
 
 from features.arrays import Bools, Ints, UInts
-from features.columns import EventColumns
 from features.definition.model import Definition, RowKind, RowSchema, WindowFeature
 from features.event import EventBatch
+from features.past.columns import EventColumns
 from features.rows import index_keys
 
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.aggregate import Moment, Segments, aggregate_both
 from features.arrays import Bools, Floats, Ints
-from features.cut import CutRows, TilesBefore
 from features.definition.kinds import RowKind, WindowFeature
-from features.folded import value_columns
+from features.windows.aggregate import Moment, Segments, aggregate_both
+from features.windows.cut import CutRows, TilesBefore
+from features.windows.folded import value_columns
 
 
 @dataclass(frozen=True, slots=True)

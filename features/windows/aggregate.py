@@ -10,8 +10,8 @@ from enum import IntEnum
 import numpy as np
 
 from features.arrays import Bools, Floats, Ints
-from features.axis import ragged_arange
 from features.definition.model import AggregateFunction
+from features.windows.axis import ragged_arange
 
 
 class Moment(IntEnum):

@@ -10,11 +10,11 @@ from features.categories import NO_CATEGORIES, Categories, categorical, learn_ca
 from features.definition.model import CategoryFeature, Definition, DerivedLabel, RecordLabel, RowKind
 from features.event import EventBatch
 from features.expression import truth
-from features.history import History
 from features.matrix import FeaturePlan, units_per_second
+from features.past.history import History
 from features.rows import RowId, Rows, entry_values, history_rows, index_keys
-from features.settled import SettledRows, SortedEvents, evaluate_settled, is_settled, settled_entries
 from features.window import Evaluated
+from features.windows.settled import SettledRows, SortedEvents, evaluate_settled, is_settled, settled_entries
 
 
 @dataclass(frozen=True, slots=True)

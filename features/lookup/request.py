@@ -8,7 +8,7 @@ import numpy as np
 from features.arrays import Bools, Floats, Ints
 from features.definition.model import Definition
 from features.event import EventBatch
-from features.lookups import Fields, Lookups, decode_lookups, lookup_prefix
+from features.lookup.codec import Fields, Lookups, decode_lookups, lookup_prefix
 from features.rows import KeyIndex, index_keys
 
 

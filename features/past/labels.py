@@ -6,14 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Bools, Floats, Ints, UInts
-from features.build_order import Slice
 from features.codec import Entries
 from features.definition.model import Definition, DerivedLabel
 from features.event import hash_ids
 from features.expression import truth
-from features.offline import derived_labels
+from features.past.offline import derived_labels
+from features.past.order import Slice
+from features.past.texts import index_texts
 from features.rows import KeyIndex
-from features.texts import index_texts
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,11 @@ taken in the order of ids, so a tile is the same to the bit whoever folds it, an
 
 import numpy as np
 
-from features.aggregate import Segments, reduce_segments
 from features.arrays import Bools, Floats, Ints
 from features.codec import Entries
 from features.definition.kinds import RowSchema
-from features.folded import MOMENTS, Tiles, value_columns
+from features.windows.aggregate import Segments, reduce_segments
+from features.windows.folded import MOMENTS, Tiles, value_columns
 
 
 def tile_numbers(schema: RowSchema, times: Ints) -> Ints:

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from features.arrays import Ints
-from features.columns import KEY_BYTES_MAX
 from features.definition.model import Definition
 from features.event import entity_key, hash_texts
-from features.lookup_history import LookupHistory, LookupTable, for_all_time, over_time
-from features.lookups import WRITTEN_AT, Fields
-from features.table import ColumnError, TableReader, strings
+from features.lookup.codec import WRITTEN_AT, Fields
+from features.lookup.history import LookupHistory, LookupTable, for_all_time, over_time
+from features.past.columns import KEY_BYTES_MAX
+from features.past.table import ColumnError, TableReader, strings
 
 if TYPE_CHECKING:
     import pyarrow as pa

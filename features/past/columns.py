@@ -12,11 +12,11 @@ import numpy as np
 
 from features.arrays import Bools, Column, Floats, Ints
 from features.definition.model import Definition, Field, RecordLabel
-from features.table import ColumnError, TableReader, Times, are_null, floats, strings
-from features.texts import as_texts, byte_lengths, is_numbered, join_texts, take_texts
+from features.past.table import ColumnError, TableReader, Times, are_null, floats, strings
+from features.past.texts import as_texts, byte_lengths, is_numbered, join_texts, take_texts
 
 if TYPE_CHECKING:
-    from features.table import Chunked
+    from features.past.table import Chunked
 
 OBSERVED_AT = "observed_at"
 """A column of this name says when each label became known; without it, or at null, the label's delay does."""

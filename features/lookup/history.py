@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from features.arrays import Floats, Ints
-from features.lookup_request import lookups_of_events
-from features.lookups import NEVER, Fields, Lookups
+from features.lookup.codec import NEVER, Fields, Lookups
+from features.lookup.request import lookups_of_events
 from features.rows import index_keys
 
 

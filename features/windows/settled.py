@@ -2,8 +2,8 @@
 
 Of a file that is read in the order of time, with an id for each event and labels that come when they
 usually do, every event sees all of its row up to its own time, so nobody needs a private copy, and a sort by
-entity is all that `features.timeline` would do. Whether that holds is decided conservatively: where it may
-not, the rows take the ordinary way, to the same values.
+entity is all that `features.windows.timeline` would do. Whether that holds is decided conservatively: where
+it may not, the rows take the ordinary way, to the same values.
 """
 
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Bools, Floats, Ints, UInts
-from features.axis import Axis
 from features.codec import Entries
 from features.definition.kinds import RowKind, RowSchema, WindowFeature
 from features.event import EventBatch, hash_ids
-from features.timeline import Queries, Timeline
 from features.window import Evaluated, Searches, evaluate_whole
+from features.windows.axis import Axis
+from features.windows.timeline import Queries, Timeline
 
 _DIGIT = np.uint64(0xFFFF)
 
@@ -180,7 +180,7 @@ def _ties_by_id(held: SortedEvents, events: EventBatch, observed_at: Ints) -> So
 
 
 def _may_be_cut(schema: RowSchema, windows: Sequence[WindowFeature], held: SortedEvents, delay: int) -> bool:
-    """Whether some event may see less of a row than all of its entries (`features.cut`).
+    """Whether some event may see less of a row than all of its entries (`features.windows.cut`).
 
     delay: how long before an event its cut is looked for.
     """

@@ -8,12 +8,12 @@ import numpy as np
 
 from features.arrays import Floats, Ints, UInts
 from features.codec import Entries
-from features.columns import read_columns
 from features.definition.model import Definition
 from features.event import HISTORY_PARTITION, EventBatch, hash_ids, pack_positions
-from features.lookup_history import LookupHistory
+from features.lookup.history import LookupHistory
+from features.past.columns import read_columns
+from features.past.table import ColumnError, TableReader, strings
 from features.rows import index_keys
-from features.table import ColumnError, TableReader, strings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -75,7 +75,7 @@ class History:
 def history_from_table(definition: Definition, table: "pa.Table", first_row: int = 0) -> History:
     """Read a table whose columns are the definition's fields and, for labels by record, the label's field.
 
-    Types need not be the declared ones (see `features.table`); times are Arrow timestamps, or written as
+    Types need not be the declared ones (see `features.past.table`); times are Arrow timestamps, or written as
     the definition says. Fields are treated as live decoding treats them: clipped where the definition
     says so, and rows left out that would be rejected. first_row: of a file that is read in parts, how many
     rows come before. Raises `HistoryError` naming every missing column at once, or the first value that

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from features.arrays import Ints, UInts
-from features.columns import EventColumns, join_columns
-from features.history import history_positions
+from features.past.columns import EventColumns, join_columns
+from features.past.history import history_positions
 
 NEVER = 2**62
 """After all times."""

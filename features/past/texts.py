@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import Ints, UInts
+from features.past.table import strings
 from features.rows import KeyIndex
-from features.table import strings
 
 if TYPE_CHECKING:
-    from features.table import Chunked
+    from features.past.table import Chunked
 
 _WORD = 8
 _BLOCK = 1 << 15

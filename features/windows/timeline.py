@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.arrays import Bools, Ints, UInts
-from features.axis import Axis, ragged_arange
 from features.codec import Entries, join_entries, take_entries
 from features.event import position_partitions
 from features.rows import Rows
+from features.windows.axis import Axis, ragged_arange
 
 _LOW_BITS = np.uint64(0xFFFF)
 _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from features.arrays import Bools, Ints
-from features.axis import Axis, ragged_arange
 from features.codec import take_entries
 from features.definition.kinds import RowKind, RowSchema
-from features.folded import UNBOUNDED, Folded, Tiles
-from features.tiles import fold, join_tiles, take_tiles, tile_numbers
-from features.timeline import Queries, Timeline
+from features.windows.axis import Axis, ragged_arange
+from features.windows.folded import UNBOUNDED, Folded, Tiles
+from features.windows.tiles import fold, join_tiles, take_tiles, tile_numbers
+from features.windows.timeline import Queries, Timeline
 
 
 @dataclass(frozen=True, slots=True)

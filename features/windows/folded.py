@@ -12,7 +12,7 @@ from features.seal import Kind, kinds, seals
 HEAD_WORDS = 4
 """Of a head, without seals."""
 MOMENTS = 7
-"""What a tile keeps of a column: `features.aggregate.Moment`."""
+"""What a tile keeps of a column: `features.windows.aggregate.Moment`."""
 UNBOUNDED = -(2**63)
 """Where nothing is folded or dropped."""
 

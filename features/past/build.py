@@ -2,7 +2,7 @@
 
 What later events may still see of a slice is carried over to the next: entries within the reach of windows
 over time, and the newest of each row for windows in event counts. So memory is bounded by that and a slice,
-and the values are those of `features.offline.build_training_set` over all of it, to the bit. (But for an
+and the values are those of `features.past.offline.build_training_set` over all of it, to the bit. (But for an
 event that comes again with the same id: once the first is out of reach, the second counts.)
 """
 
@@ -12,12 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from features.arrays import Bools, Floats, Ints, UInts
-from features.build_carry import still_seen
-from features.build_labels import LabelRecords
-from features.build_order import NEVER, Slice, join_slices
 from features.categories import categorical
 from features.codec import Entries
-from features.columns import EventColumns
 from features.definition.model import (
     LABEL_COLUMN,
     CategoryFeature,
@@ -28,11 +24,15 @@ from features.definition.model import (
     SqlFeature,
 )
 from features.event import EventBatch, hash_ids
-from features.lookup_history import LookupHistory
+from features.lookup.history import LookupHistory
 from features.matrix import FeaturePlan
-from features.offline import labels_to_learn, scored_events, settled_windows
+from features.past.carry import still_seen
+from features.past.columns import EventColumns
+from features.past.labels import LabelRecords
+from features.past.offline import labels_to_learn, scored_events, settled_windows
+from features.past.order import NEVER, Slice, join_slices
+from features.past.texts import Texts, index_texts, stand_ins
 from features.rows import RowId, Rows, history_rows, index_keys
-from features.texts import Texts, index_texts, stand_ins
 from features.window import Evaluated
 
 AT_ONCE = 1 << 18

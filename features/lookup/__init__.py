@@ -1,0 +1,1 @@
+"""Values that others write beside the rows, online and in the past."""

@@ -1,0 +1,1 @@
+"""History in files and topics, and the training sets made of it."""

@@ -1,0 +1,1 @@
+"""What windows are evaluated with: rows on one axis, cut and folded where they are long, and aggregated."""
