@@ -62,6 +62,7 @@ Count = Annotated[int, BeforeValidator(_no_bool), Field(ge=1)]
 Whole = Annotated[int, BeforeValidator(_no_bool), Field(ge=0)]
 Number = Annotated[int, BeforeValidator(_no_bool)]
 Share = Annotated[float, BeforeValidator(_no_bool), Field(ge=0, le=1)]
+HeartbeatMs = Annotated[int, BeforeValidator(_no_bool), Field(ge=500)]
 TransactionMs = Annotated[int, BeforeValidator(_no_bool), Field(ge=1_000, le=900_000)]
 Port = Annotated[int, BeforeValidator(_no_bool), Field(ge=0, le=65_535)]
 Name = Annotated[str, Field(min_length=1)]
@@ -185,9 +186,10 @@ class Delivery(Section):
 class Freshness(Section):
     limit_ms: Count = 600_000
     """How far the rows may be behind an event before its prediction says so."""
-    heartbeat_ms: Count = 1_000
+    heartbeat_ms: HeartbeatMs = 1_000
     """How often a materialize worker says how far it is when nothing else makes it, and asks Redis what it
-    holds. For three of these a worker that died counts as alive."""
+    holds. For three of these a worker that died counts as alive. At least 500: logs' ends are asked for
+    every second."""
 
 
 class Overlay(Section):

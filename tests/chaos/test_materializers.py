@@ -24,7 +24,7 @@ TOGETHER = 12_000
 """Events that two groups read at the same time."""
 LIFE_S = 1.5
 """Longer than a worker takes to start: some are killed before they read anything, some amid their work."""
-FOLDED_SOON = "freshness.heartbeat_ms=300"
+FOLDED_SOON = "freshness.heartbeat_ms=500"
 REBALANCE_MS = 10_000
 ZOMBIES_PER_KILL = 1 / 5
 WHOLE_S = 300.0

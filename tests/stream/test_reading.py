@@ -3,6 +3,8 @@
 from stream.transport.endpoints import PartitionLag
 from stream.transport.kafka.reading import Reading
 
+NOW_MS = 10_000_000
+
 
 def begun(start: int = 0, end: int = 10) -> Reading:
     reading = Reading()
@@ -15,7 +17,7 @@ def lag(reading: Reading, heard: int = -1, is_told: bool = False) -> PartitionLa
 
 
 def read(reading: Reading, offset: int, timestamp: int = 0) -> None:
-    reading.returned([0], [offset], [timestamp])
+    reading.returned([0], [offset], [timestamp], now_ms=NOW_MS)
 
 
 def test_what_was_there_when_the_partition_came_is_lag_before_anything_is_heard() -> None:
@@ -59,7 +61,7 @@ def test_what_is_read_again_is_lag() -> None:
     read(reading, 9)
     reading.ran_out(0, 10, now_ms=5)
     reading.go_to({0: 4, 9: 1})
-    assert lag(reading) == PartitionLag(4, 10, 5)
+    assert lag(reading) == PartitionLag(4, 10), "of what is read again nothing is known"
     assert reading.seeking == {0: 4}
 
 
@@ -113,6 +115,28 @@ def test_the_end_is_known_for_the_moment_a_broker_was_asked_and_not_for_that_of_
     assert lag(reading).end_at_ms is None, "of a source that is never told its own word is taken"
 
 
+def test_a_seek_that_never_succeeds_is_silence() -> None:
+    reading = two_lagging()
+    reading.go_to({1: 5})
+    assert [look(reading, at) for at in range(3)] == [{}, {1: 1}, {1: 2}]
+
+
+def test_a_fetcher_that_passes_aborted_records_is_not_silent() -> None:
+    reading = two_lagging()
+    assert look(reading, 0) == {1: 1}
+    reading.fetched_to({1: 5, 7: 1})
+    assert look(reading, 1) == {1: 1}
+    reading.fetched_to({1: 5})
+    assert look(reading, 2) == {1: 2}
+
+
+def test_a_record_dated_ahead_hides_no_backlog() -> None:
+    reading = begun(end=1_000)
+    read(reading, 0, timestamp=500)
+    read(reading, 1, timestamp=NOW_MS + 1)
+    assert lag(reading, is_told=True).seen_until_ms(NOW_MS) == 500
+
+
 def two_lagging() -> Reading:
     reading = Reading()
     reading.begin({0: 0, 1: 0}, {0: 10, 1: 10}, asked_ms=1, first={})
@@ -132,7 +156,7 @@ def look(reading: Reading, at: int, is_dry: bool = True) -> dict[int, int]:
 def test_a_partition_that_brings_nothing_while_others_flow_is_silent() -> None:
     reading = two_lagging()
     assert [look(reading, at) for at in range(3)] == [{1: 1}, {1: 2}, {1: 3}]
-    reading.returned([1], [0], [0])
+    reading.returned([1], [0], [0], now_ms=NOW_MS)
     assert look(reading, 4) == {}
     assert look(reading, 5) == {1: 1}
 
@@ -146,9 +170,6 @@ def test_what_waits_to_be_polled_makes_no_partition_silent() -> None:
 def test_a_partition_at_its_end_or_one_that_is_not_to_flow_yet_is_not_silent() -> None:
     reading = two_lagging()
     reading.ran_out(1, 20, now_ms=3)
-    assert [look(reading, at) for at in range(2)] == [{}, {}]
-    reading = two_lagging()
-    reading.go_to({1: 5})
     assert [look(reading, at) for at in range(2)] == [{}, {}]
     reading = Reading()
     reading.begin({0: 0, 1: 0}, {0: 20, 1: 20}, asked_ms=1, first={1: 0})

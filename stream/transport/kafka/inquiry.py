@@ -22,13 +22,14 @@ from stream.clock import now_ms
 from stream.errors import Fatal
 from stream.transport.kafka.errors import is_fatal, sentence
 from stream.transport.kafka.properties import KafkaConnection
+from stream.transport.kafka.statistics import ANEW_AFTER_S
 
 ASK_TIMEOUT_S = 10.0
 ASK_WITHIN_S = 60.0
 ASK_AGAIN_S = 0.2
-ANEW_AFTER_S = 20.0
-"""Without an answer for so long a client may have lost its brokers for good (`stranded`): another is made."""
 WATCH_EVERY_S = 1.0
+ENDS_WITHIN_S = 2.0
+"""One leader that does not answer holds up what the others tell."""
 
 _log = logging.getLogger("librdkafka")
 _Answer = TypeVar("_Answer")
@@ -57,8 +58,8 @@ class Inquiry:
 
     def renew(self) -> None:
         """Ask with new clients from now on."""
-        self._consumer.close()
-        self._consumer = self._onlooker()
+        before, self._consumer = self._consumer, self._onlooker()
+        before.close()
         if self._admin is not None:
             self._admin = AdminClient(self._connection.admin(), logger=_log)
 
@@ -163,7 +164,8 @@ class Watch:
                 self._next_s, self._asked_ms = now_s + WATCH_EVERY_S, now_ms()
                 places = [TopicPartition(self._topic, partition) for partition in partitions]
                 self._described = _described(self._admin, self._topic)
-                self._ends = _ends(self._admin, places, IsolationLevel.READ_COMMITTED) if places else {}
+                level = IsolationLevel.READ_COMMITTED
+                self._ends = _ends(self._admin, places, level, ENDS_WITHIN_S) if places else {}
             return None
         if not (self._described.done() and all(end.done() for end in self._ends.values())):
             return None
@@ -185,10 +187,13 @@ def _described(admin: AdminClient, topic: str) -> Future[Any]:
 
 
 def _ends(
-    admin: AdminClient, places: Sequence[TopicPartition], level: IsolationLevel
+    admin: AdminClient,
+    places: Sequence[TopicPartition],
+    level: IsolationLevel,
+    within_s: float = ASK_TIMEOUT_S,
 ) -> Mapping[TopicPartition, Future[Any]]:
     latest = {place: OffsetSpec.latest() for place in places}  # type: ignore[no-untyped-call]
     found: Mapping[TopicPartition, Future[Any]] = admin.list_offsets(
-        latest, isolation_level=level, request_timeout=ASK_TIMEOUT_S
+        latest, isolation_level=level, request_timeout=within_s
     )
     return found

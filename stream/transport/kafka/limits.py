@@ -13,6 +13,7 @@ from confluent_kafka.admin._config import ConfigResource  # its types hide it wh
 from stream.errors import Fatal
 from stream.transport.kafka.errors import is_fatal, refused_properties, sentence
 from stream.transport.kafka.properties import KafkaConnection
+from stream.transport.kafka.statistics import ANEW_AFTER_S
 
 SETTING = "max.message.bytes"
 BYTES_LEAST = 4_096
@@ -88,8 +89,10 @@ class TopicLimits:
 
     def _await_topic(self, topic: str, waiting: Callable[[], None]) -> None:
         """One that was created a moment ago is not known to every broker yet."""
-        began_s = self._clock_s()
+        began_s = anew_s = self._clock_s()
         while True:
+            if self._clock_s() - anew_s > ANEW_AFTER_S:
+                anew_s, self._admin = self._clock_s(), self._connect()
             try:
                 error = self._admin.list_topics(topic, timeout=ASK_TIMEOUT_S).topics[topic].error
             except KafkaException as raised:

@@ -12,8 +12,9 @@ from stream.errors import Fatal
 from stream.transport.endpoints import Start
 from stream.transport.kafka.errors import is_fatal, sentence
 from stream.transport.kafka.incidents import Standing, note_of, noted_id
-from stream.transport.kafka.inquiry import ANEW_AFTER_S, Inquiry, Sighting, Stored, Watch
+from stream.transport.kafka.inquiry import Inquiry, Sighting, Stored, Watch
 from stream.transport.kafka.reading import Reading
+from stream.transport.kafka.statistics import ANEW_AFTER_S
 
 TRUNCATED = "truncat"
 """What librdkafka says of a log that was cut and has grown again; it has no code of its own for it."""

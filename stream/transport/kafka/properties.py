@@ -28,6 +28,7 @@ OWNED: Mapping[str, str] = {
     "transactional.id": "set delivery.mode to exactly_once, and delivery.worker",
     "transaction.timeout.ms": "set delivery.transaction_timeout_ms",
     "test.mock.num.brokers": "leave it out: `riverrun demo` hosts an embedded Kafka by itself",
+    "statistics.interval.ms": "leave it out: the worker reads librdkafka's statistics every five seconds",
     "log.queue": "leave it out: librdkafka's log goes through the worker's",
     "debug.callback": "set `debug` alone: librdkafka's log goes through the worker's",
     "error_cb": "leave it out: callbacks are the worker's",

@@ -20,13 +20,15 @@ class _Place:
     end_seen: int = NOTHING
     """Where the fetcher last ran out of records: control records before it are never returned."""
     timestamp: int = NOTHING
-    """Of the last record returned."""
+    """Of the last record returned; one dated ahead tells nothing."""
     caught_up_ms: int = NOTHING
     """When the fetcher ran out of records, for the last time; it may say so long after it did."""
     sure_ms: int = NOTHING
     """For the last moment that a broker was asked for, and nothing of it is unread."""
     told_at: int = NOTHING
     """Everything before this was returned when an end was told last."""
+    fetched_to: int = NOTHING
+    """How far the fetcher is; it may be further than what was returned, where that was aborted."""
     silent: int = 0
     """How often in a row an end was told that lies further on, and nothing came although nothing waited."""
 
@@ -79,12 +81,23 @@ class Reading:
         for partition, start in starts.items():
             self._places[partition] = _Place(start, ends[partition], asked_ms)
 
-    def returned(self, partitions: Iterable[int], offsets: list[int], timestamps: list[int]) -> None:
+    def returned(
+        self, partitions: Iterable[int], offsets: list[int], timestamps: list[int], now_ms: int
+    ) -> None:
         """These records, ascending in each partition, were handed on."""
         for partition, at in {partition: at for at, partition in enumerate(partitions)}.items():
             place = self._places[partition]
-            place.position, place.timestamp = offsets[at] + 1, timestamps[at]
+            place.position = offsets[at] + 1
+            if timestamps[at] <= now_ms:
+                place.timestamp = timestamps[at]
             place.moved()
+
+    def fetched_to(self, offsets: Mapping[int, int]) -> None:
+        """So far the fetcher is: it passes aborted records without a word."""
+        for partition, offset in offsets.items():
+            place = self._places.get(partition)
+            if place is not None and place.fetched_to != offset:
+                place.fetched_to, place.silent = offset, 0
 
     def ran_dry(self) -> None:
         """Everything that the fetcher had was returned: what it lets lie from now on, it passes over."""
@@ -110,7 +123,7 @@ class Reading:
             if place is not None:
                 place.end, place.asked_ms = end, asked_ms
                 place.moved()
-                may_come = self._ran_dry and partition not in self.seeking and partition not in self.unstored
+                may_come = self._ran_dry and partition not in self.unstored
                 lies = may_come and place.told_at == place.done < end
                 place.silent, place.told_at = place.silent + 1 if lies else 0, place.done
         self._ran_dry = False
@@ -121,6 +134,7 @@ class Reading:
             place = self._places.get(partition)
             if place is not None:
                 place.position, place.end_seen = offset, NOTHING
+                place.timestamp = place.caught_up_ms = place.sure_ms = NOTHING
                 self.seeking[partition] = offset
 
     def forget(self, partitions: AbstractSet[int]) -> None:

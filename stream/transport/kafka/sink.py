@@ -13,7 +13,7 @@ from stream.transport.endpoints import OnAck
 from stream.transport.kafka.errors import is_fatal, refused_properties, sentence
 from stream.transport.kafka.limits import TopicLimits
 from stream.transport.kafka.properties import KafkaConnection
-from stream.transport.kafka.stranded import Stranded
+from stream.transport.kafka.statistics import Statistics
 
 BACKPRESSURE_POLL_S = 0.1
 MESSAGE_BYTES_MAX_DEFAULT = 1_000_000
@@ -79,9 +79,9 @@ class KafkaSink:
         if limits is not None and limits.least is not None:
             self._batch_bytes = min(self._batch_bytes, limits.least)
         given["batch.size"] = self._batch_bytes
-        self._stranded = Stranded("Kafka (producer)")
+        self._statistics = Statistics("Kafka (producer)")
         try:
-            self._producer = Producer(self._stranded.config(given), error_cb=self._on_error, logger=_log)
+            self._producer = Producer(self._statistics.config(given), error_cb=self._on_error, logger=_log)
         except KafkaException as error:
             raise refused_properties(error) from None
 
@@ -182,6 +182,6 @@ class KafkaSink:
             )
 
     def _check(self) -> None:
-        self._stranded.check()
+        self._statistics.check()
         if self._failure is not None:
             raise self._failure

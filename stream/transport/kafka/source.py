@@ -21,7 +21,7 @@ from stream.transport.kafka.lookout import Lookout
 from stream.transport.kafka.messages import batch_of
 from stream.transport.kafka.properties import KafkaConnection
 from stream.transport.kafka.reading import Reading
-from stream.transport.kafka.stranded import Stranded
+from stream.transport.kafka.statistics import Statistics
 
 AWAIT_MS = 20
 
@@ -52,9 +52,9 @@ class KafkaSource:
         self._stopped: set[int] = set()  # partitions that the client gave up fetching
         self._paused = self._revoking = self._closed = False
         self._failure: Fatal | None = None
-        self._stranded = Stranded(f"topic {topic}, group {group}")
+        self._statistics = Statistics(f"topic {topic}, group {group}", topic)
         callbacks = {"error_cb": self._on_error, "on_commit": self._commits.on_commit}
-        config = self._stranded.config(connection.consumer(group) | callbacks)
+        config = self._statistics.config(connection.consumer(group) | callbacks)
         try:
             self._consumer = Consumer(config, logger=_log)
             # Asks what must be known inside callbacks, and joins nothing. Asked there, `_consumer` would lose
@@ -105,13 +105,14 @@ class KafkaSource:
     def poll(self, events_max: int, wait_ms: int) -> RecordBatch:
         self._seek()
         self._commits.send(self._consumer, self._lookout.note)
+        self._reading.fetched_to(self._statistics.fetched_to)
         self._lookout.look(self._reading)
         if self.unstored and not self._in_transactions:
             self.stored(self.unstored.keys() - self._commits.wanted.keys())
         messages = self._consumer.consume(events_max, wait_ms / 1000)
         if failure := self._failure or self._commits.failure:
             raise failure
-        self._stranded.check()
+        self._statistics.check()
         if messages:
             self._lookout.reachable = True
         if len(messages) < events_max and not self._paused:
@@ -124,7 +125,7 @@ class KafkaSource:
             partitions = [p for p in partitions if p in fetched]
         offsets: list[int] = [m.offset() for m in messages]  # type: ignore[misc]  # a record has one
         timestamps = [m.timestamp()[1] for m in messages]
-        self._reading.returned(partitions, offsets, timestamps)
+        self._reading.returned(partitions, offsets, timestamps, now_ms())
         return batch_of(self._topic, messages, partitions, offsets, timestamps)
 
     def pause(self) -> None:

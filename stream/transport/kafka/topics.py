@@ -33,6 +33,7 @@ class KafkaTopics:
         try:
             found = self._consumer.list_topics(topic, ASK_TIMEOUT_S).topics.get(topic)
         except KafkaException as error:
+            self.close()  # the next question is another client's: this may have lost its brokers for good
             raise Retryable(sentence(f"topic {topic}", error.args[0])) from None
         return len(found.partitions) if found is not None else 0
 

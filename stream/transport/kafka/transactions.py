@@ -207,6 +207,7 @@ class KafkaTransactions(KafkaSink):
     def _insist(self, call: Callable[[], None]) -> None:
         said_s = time.monotonic()
         while not self._call(call):
+            self._serve(0)
             if time.monotonic() - said_s > SAY_EVERY_S:
                 said_s = time.monotonic()
                 _log.warning("%s: waiting for its coordinator", self._what)

@@ -8,7 +8,7 @@ import pytest
 
 from stream.errors import Fenced
 from stream.transport.kafka import KafkaConnection, KafkaSink, KafkaSource
-from stream.transport.kafka.stranded import READINGS, Stranded
+from stream.transport.kafka.statistics import READINGS, Statistics
 from tests.contract.clusters import Recorder
 from tests.contract.forgetful import forgetful_kafka
 
@@ -49,7 +49,7 @@ def statistics(*sources: str) -> str:
 
 
 def test_a_moment_without_brokers_is_none_that_lasts() -> None:
-    client = Stranded("client")
+    client = Statistics("client")
     read = client.config({})["stats_cb"]
     for _ in range(2):
         for _ in range(READINGS - 1):
@@ -64,5 +64,8 @@ def test_a_moment_without_brokers_is_none_that_lasts() -> None:
         client.check()
 
 
-def test_how_often_it_is_looked_may_be_set() -> None:
-    assert Stranded("client").config({"statistics.interval.ms": "7"})["statistics.interval.ms"] == "7"
+def test_how_far_the_fetcher_is_is_told_of_the_topic() -> None:
+    told = {"brokers": {}, "topics": {"events": {"partitions": {"0": {"next_offset": 7}, "-1": {}}}}}
+    client = Statistics("client", "events")
+    client.config({})["stats_cb"](json.dumps(told))
+    assert client.fetched_to == {0: 7, -1: -1}

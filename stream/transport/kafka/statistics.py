@@ -1,0 +1,69 @@
+"""What librdkafka tells of a client every few seconds, and nowhere else: that it has no brokers left.
+
+A broker that restarts may answer that there are none. librdkafka (its issue 5301, 2.13 and later) then
+forgets all it knew, the addresses that it was given too, connects to nothing any more, and says nothing.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from stream.errors import Fenced
+
+READINGS = 3
+"""So many in a row without any broker: while a client begins anew one may be."""
+EVERY_MS = "5000"
+ANEW_AFTER_S = 20.0
+"""A client that only asks, and got no answer for so long, may have lost its brokers: another one is made."""
+
+
+class _Broker(msgspec.Struct):
+    source: str
+
+
+class _Partition(msgspec.Struct):
+    next_offset: int = -1
+
+
+class _Topic(msgspec.Struct):
+    partitions: dict[int, _Partition] = {}
+
+
+class _Told(msgspec.Struct):
+    brokers: dict[str, _Broker]
+    topics: dict[str, _Topic] = {}
+
+
+_decoder = msgspec.json.Decoder(_Told)
+
+
+class Statistics:
+    """Of one client; they arrive where it is polled."""
+
+    def __init__(self, what: str, topic: str = "") -> None:
+        """what: the client, for the words of errors. topic: which it consumes."""
+        self._what, self._topic = what, topic
+        self._without = 0
+        """Readings in a row that told of no broker, given or learned."""
+        self.fetched_to: Mapping[int, int] = {}
+        """By partition of the topic, the offset that the fetcher asks for next."""
+
+    def config(self, given: dict[str, Any]) -> dict[str, Any]:
+        """`given`, with what brings the statistics."""
+        return {"statistics.interval.ms": EVERY_MS, **given, "stats_cb": self._on_told}
+
+    def check(self) -> None:
+        """Raises `Fenced` for a client without brokers."""
+        if self._without >= READINGS:
+            raise Fenced(
+                f"{self._what}: the client lost all of its brokers, and connects to none: start again"
+            )
+
+    def _on_told(self, text: str) -> None:
+        told = _decoder.decode(text)
+        known = any(broker.source in ("configured", "learned") for broker in told.brokers.values())
+        self._without = 0 if known else self._without + 1
+        if self._topic in told.topics:
+            partitions = told.topics[self._topic].partitions
+            self.fetched_to = {p: one.next_offset for p, one in partitions.items()}
