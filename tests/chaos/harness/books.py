@@ -1,5 +1,6 @@
 """What stands in the events topic, by position: every record, and what must become of it."""
 
+from bisect import insort
 from dataclasses import dataclass, field
 
 from stream.records import Headers
@@ -67,6 +68,11 @@ class Books:
     def note(self, sent: Sent) -> None:
         self._sent[sent.position] = sent
         self.in_order.append(sent)
+
+    def insert(self, sent: Sent) -> None:
+        """As `note`, of one that was acknowledged some time ago. The generator has finished."""
+        self._sent[sent.position] = sent
+        insort(self.in_order, sent, key=lambda one: one.acked_ms)
 
     def __len__(self) -> int:
         return len(self.in_order)

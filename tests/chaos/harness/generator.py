@@ -12,6 +12,7 @@ from confluent_kafka import KafkaError, Message, Producer
 
 from tests.chaos.harness.books import Books, Planned, Sent
 from tests.chaos.harness.oddities import HOSTILE, POISON, hostile, poisoned, some_kind
+from tests.chaos.harness.placing import Unplaced, place
 from tests.chaos.harness.usecase import GRACE_MS
 from tests.integration.processes import await_that
 from tests.integration.usecase import Visit
@@ -56,6 +57,8 @@ class Generator(threading.Thread):
         """How far the clocks of some people are off."""
         self.failed: list[str] = []
         """What was never acknowledged: the books would be wrong."""
+        self._unplaced: list[Unplaced] = []
+        self._bootstrap = bootstrap
         self._topic, self._draw = topic, random.Random(seed)
         self._again: list[tuple[float, Planned]] = []
         self._number = 0
@@ -92,6 +95,9 @@ class Generator(threading.Thread):
         left = self._producer.flush(FLUSHED_WITHIN_S)
         assert not left, f"{left} records are not acknowledged"
         assert not self.failed, self.failed[:10]
+        if self._unplaced:
+            lost = place(self._bootstrap, self._topic, self._unplaced, self.books)
+            assert not lost, f"acknowledged, and nowhere: {lost[:10]}"
 
     def extend(self, partitions: int) -> None:
         """Send to so many partitions, which the topic has by now."""
@@ -166,12 +172,13 @@ class Generator(threading.Thread):
 
     def _delivered(self, planned: Planned, is_late: bool) -> Callable[[KafkaError | None, Message], None]:
         def note(error: KafkaError | None, message: Message) -> None:
-            offset = message.offset()
-            if error is not None or offset is None or offset < 0:
+            offset, now = message.offset(), time.time_ns() // 1_000_000
+            if error is not None:
                 self.failed.append(f"{planned.kind}: {error}")
-                return
-            now = time.time_ns() // 1_000_000
-            self.books.note(Sent.of(planned, offset, now, is_late))
+            elif offset is None or offset < 0:
+                self._unplaced.append(Unplaced(planned, now, is_late))
+            else:
+                self.books.note(Sent.of(planned, offset, now, is_late))
 
         return note
 
