@@ -22,6 +22,7 @@ QUICK = ("delivery.transaction_ms=300", "delivery.transaction_timeout_ms=5000")
 GIVEN_UP_S = 60.0
 """Kafka looks for transactions that are open for too long every ten seconds."""
 BAD = b"no event"
+STARTS_MAX = 10
 PROTOCOLS = {
     "cooperative": ["partition.assignment.strategy=cooperative-sticky"],
     "eager": ["partition.assignment.strategy=range"],
@@ -112,8 +113,15 @@ def send_bad(stage: Stage) -> list[Position]:
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_workers_that_come_go_and_are_killed_answer_everything_once(stage: Stage, protocol: str) -> None:
     def joined(name: str) -> Worker:
+        """Started again where brokers do not yet believe that the one before it is gone."""
         sets = [f"kafka.properties.{text.format(name=name)}" for text in PROTOCOLS[protocol]]
-        return exactly_once(stage, name, *sets).await_ready()
+        for _ in range(STARTS_MAX):
+            worker = exactly_once(stage, name, *sets)
+            await_that(lambda: worker.is_ready or not worker.is_alive, f"{worker.name} was not ready")  # noqa: B023
+            if worker.is_alive:
+                return worker
+            assert worker.await_end() == ExitCode.FENCED
+        raise AssertionError(f"{name} does not start")
 
     first = joined("a")
     with stage.flow() as flow, onlooker(stage) as looking:

@@ -55,6 +55,9 @@ MENDS: Mapping[int, str] = {
 TWIN = re.compile(r"group\.instance\.id|instance ID", re.IGNORECASE)
 """What librdkafka's last error of a static member says; it does not tell the code behind it."""
 
+UNRELEASED = re.compile(r"instance ID is still used", re.IGNORECASE)
+"""The brokers wait for a static member that was killed until its session ends: it may start again then."""
+
 GONE = frozenset({KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError.UNKNOWN_TOPIC_ID, KafkaError._UNKNOWN_TOPIC})
 """What a topic's end looks like, and for moments a broker's start."""
 
@@ -63,10 +66,17 @@ def is_fatal(error: KafkaError) -> bool:
     return error.fatal() or error.code() in FATAL
 
 
+def is_unreleased(error: KafkaError) -> bool:
+    """Whether a static member came back before the brokers gave up the one before it."""
+    return error.code() == KafkaError._FATAL and UNRELEASED.search(error.str()) is not None
+
+
 def sentence(what: str, error: KafkaError) -> str:
     """Place, cause and, where we know one, the mend."""
     mend = MENDS.get(error.code())
-    if error.code() == KafkaError._FATAL and TWIN.search(error.str()):
+    if is_unreleased(error):
+        mend = "start again; if it was not killed, give each worker a group.instance.id of its own"
+    elif error.code() == KafkaError._FATAL and TWIN.search(error.str()):
         mend = MENDS[KafkaError.FENCED_INSTANCE_ID]
     return f"{what}: {error.str()} ({error.name()})" + (f"; {mend}" if mend else "")
 

@@ -121,8 +121,11 @@ class Lookout:
 
     # ------------------------------------------------------------------------------------------ while reading
 
-    def look(self, reading: Reading) -> None:
-        """Take in what brokers told since the last look; costs no round trip."""
+    def look(self, reading: Reading, connected: bool) -> None:
+        """Take in what brokers told since the last look; costs no round trip.
+
+        connected: whether brokers answer another client.
+        """
         now_s = time.monotonic()
         seen = self._watch.look(reading.partitions, now_s) if self._watch is not None else None
         if seen is None:
@@ -137,7 +140,7 @@ class Lookout:
                 lags = reading.lag(lambda _: OFFSET_INVALID)
                 self._whole = {p: (lag.position, lag.end) for p, lag in lags.items()}
         else:
-            self._not_told(seen, now_s)
+            self._not_told(seen, now_s, connected)
 
     def _judge(self, seen: Sighting, now_s: float) -> None:
         if seen.topic_id is None:
@@ -150,14 +153,14 @@ class Lookout:
             raise Fatal(self._standing.made_anew(str(self._topic_id), seen.topic_id, self._whole))
         self._topic_id = seen.topic_id
 
-    def _not_told(self, error: KafkaError, now_s: float) -> None:
+    def _not_told(self, error: KafkaError, now_s: float, connected: bool) -> None:
         what = sentence(f"topic {self._topic}", error)
         if is_fatal(error):
             raise Fatal(what)
         if self.reachable:
             _log.warning("no broker tells of it: %s", what)
         self.reachable = False
-        if now_s - self._told_s > ANEW_AFTER_S and self._inquiry.admin is not None:
+        if connected and now_s - self._told_s > ANEW_AFTER_S and self._inquiry.admin is not None:
             self._inquiry.renew()
             self._watch, self._told_s = Watch(self._inquiry.admin, self._topic), now_s
 

@@ -9,11 +9,11 @@ from typing import Any
 from confluent_kafka import OFFSET_INVALID, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from stream.clock import now_ms
-from stream.errors import Fatal
+from stream.errors import Fatal, Fenced
 from stream.records import RecordBatch
 from stream.transport.endpoints import PartitionLag, PartitionListener, Start
 from stream.transport.kafka.committing import Committing, membership
-from stream.transport.kafka.errors import GONE, is_fatal, refused_properties, sentence
+from stream.transport.kafka.errors import GONE, is_fatal, is_unreleased, refused_properties, sentence
 from stream.transport.kafka.incidents import Standing
 from stream.transport.kafka.inquiry import WATCH_EVERY_S, Inquiry
 from stream.transport.kafka.leaving import Leaving
@@ -51,7 +51,7 @@ class KafkaSource:
         self._commits = Committing(topic, group)
         self._stopped: set[int] = set()  # partitions that the client gave up fetching
         self._paused = self._revoking = self._closed = False
-        self._failure: Fatal | None = None
+        self._failure: Fatal | Fenced | None = None
         self._statistics = Statistics(f"topic {topic}, group {group}", topic)
         callbacks = {"error_cb": self._on_error, "on_commit": self._commits.on_commit}
         config = self._statistics.config(connection.consumer(group) | callbacks)
@@ -106,7 +106,7 @@ class KafkaSource:
         self._seek()
         self._commits.send(self._consumer, self._lookout.note)
         self._reading.fetched_to(self._statistics.fetched_to)
-        self._lookout.look(self._reading)
+        self._lookout.look(self._reading, self._statistics.connected)
         if self.unstored and not self._in_transactions:
             self.stored(self.unstored.keys() - self._commits.wanted.keys())
         messages = self._consumer.consume(events_max, wait_ms / 1000)
@@ -291,7 +291,8 @@ class KafkaSource:
     def _note(self, error: KafkaError, what: str) -> None:
         """Remember what no retry helps; librdkafka mends the rest and says so in its own log."""
         if is_fatal(error):
-            self._failure = self._failure or Fatal(sentence(what, error))
+            kind = Fenced if is_unreleased(error) else Fatal
+            self._failure = self._failure or kind(sentence(what, error))
         else:
             _log.info(sentence(what, error))
 

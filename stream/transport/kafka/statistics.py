@@ -20,6 +20,7 @@ ANEW_AFTER_S = 20.0
 
 class _Broker(msgspec.Struct):
     source: str
+    state: str = ""
 
 
 class _Partition(msgspec.Struct):
@@ -46,6 +47,8 @@ class Statistics:
         self._what, self._topic = what, topic
         self._without = 0
         """Readings in a row that told of no broker, given or learned."""
+        self.connected = False
+        """Whether some broker answers."""
         self.fetched_to: Mapping[int, int] = {}
         """By partition of the topic, the offset that the fetcher asks for next."""
 
@@ -64,6 +67,7 @@ class Statistics:
         told = _decoder.decode(text)
         known = any(broker.source in ("configured", "learned") for broker in told.brokers.values())
         self._without = 0 if known else self._without + 1
+        self.connected = any(broker.state == "UP" for broker in told.brokers.values())
         if self._topic in told.topics:
             partitions = told.topics[self._topic].partitions
             self.fetched_to = {p: one.next_offset for p, one in partitions.items()}

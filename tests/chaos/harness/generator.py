@@ -58,7 +58,7 @@ class Generator(threading.Thread):
         self.failed: list[str] = []
         """What was never acknowledged: the books would be wrong."""
         self._unplaced: list[Unplaced] = []
-        self._bootstrap = bootstrap
+        self._brokers = bootstrap
         self._topic, self._draw = topic, random.Random(seed)
         self._again: list[tuple[float, Planned]] = []
         self._number = 0
@@ -96,7 +96,7 @@ class Generator(threading.Thread):
         assert not left, f"{left} records are not acknowledged"
         assert not self.failed, self.failed[:10]
         if self._unplaced:
-            lost = place(self._bootstrap, self._topic, self._unplaced, self.books)
+            lost = place(self._brokers, self._topic, self._unplaced, self.books)
             assert not lost, f"acknowledged, and nowhere: {lost[:10]}"
 
     def extend(self, partitions: int) -> None:
