@@ -6,7 +6,7 @@ import pytest
 from confluent_kafka import ConsumerGroupType
 from confluent_kafka.admin import AdminClient
 
-from stream.errors import ExitCode, Fatal
+from stream.errors import ExitCode, Fatal, Fenced
 from stream.transport.endpoints import Source
 from stream.transport.kafka import KafkaConnection, KafkaSource
 from tests.contract.clusters import (
@@ -80,7 +80,7 @@ def test_a_twin_is_told_so(members: Members, protocol: Mapping[str, str]) -> Non
     one, of_one = members.join(protocol, "one")
     poll_until([one], lambda: len(of_one.held) == PARTITIONS)
     twin, _ = members.join(protocol, "one")
-    with pytest.raises(Fatal, match=TWINS):
+    with pytest.raises((Fatal, Fenced), match=TWINS):
         poll_until([one, twin], lambda: False)
 
 

@@ -75,7 +75,7 @@ def sentence(what: str, error: KafkaError) -> str:
     """Place, cause and, where we know one, the mend."""
     mend = MENDS.get(error.code())
     if is_unreleased(error):
-        mend = "start again; if it was not killed, give each worker a group.instance.id of its own"
+        mend = f"start again; or, where none was killed, {MENDS[KafkaError.FENCED_INSTANCE_ID]}"
     elif error.code() == KafkaError._FATAL and TWIN.search(error.str()):
         mend = MENDS[KafkaError.FENCED_INSTANCE_ID]
     return f"{what}: {error.str()} ({error.name()})" + (f"; {mend}" if mend else "")
