@@ -14,6 +14,7 @@ from tools.toxiproxy import ToxiproxyServer
 
 Direction = Literal["upstream", "downstream"]
 """Upstream is from the client to the server."""
+_HEALED_AFTER_MAX = 20
 BOTH: tuple[Direction, ...] = ("upstream", "downstream")
 
 
@@ -107,9 +108,19 @@ class Proxy:
         self._add("limit_data", "downstream", {"bytes": nbytes})
 
     def heal(self) -> None:
-        """Let everything through again; a connection that was held half-open is closed."""
-        for toxic in json.loads(self._ask("GET", "/toxics")):
-            self._ask("DELETE", f"/toxics/{toxic['name']}")
+        """Let everything through again; a connection that was held half-open is closed.
+
+        A toxic goes when what it holds was passed on, which waits for whoever does not read: then all
+        connections are closed, too.
+        """
+        for _ in range(_HEALED_AFTER_MAX):
+            toxics = json.loads(self._ask("GET", "/toxics"))
+            if not toxics:
+                break
+            try:
+                self._ask("DELETE", f"/toxics/{toxics[0]['name']}")
+            except TimeoutError:
+                self._enable(False)
         self._enable(True)
 
     def _both(self, kind: str, attributes: Mapping[str, int]) -> None:
