@@ -198,6 +198,7 @@ from tests.chaos.stage.disk import SmallDisk, why_no_mount
 from tools.processes import spawn
 from tools.reaper import end_with_us
 place = Path(sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs the tests may ignore it
 if why_no_mount() is None:
     SmallDisk(place / "disk", 1).mount()
 children = [spawn(["sleep", "1000"], place / "log") for _ in range(2)]
