@@ -169,4 +169,4 @@ def _log_end(lag: PartitionLag | None, held: Held, now_ms: int) -> LogEnd:
     """As the source knows it; without its word nothing is known since the last one."""
     if lag is None:
         return LogEnd(held.progress.log_end, held.progress.written_at)
-    return LogEnd(lag.end, now_ms if lag.end_at_ms is None else lag.end_at_ms)
+    return LogEnd(lag.end, lag.vouched_ms(now_ms))

@@ -35,11 +35,13 @@ class PartitionLag:
     def records(self) -> int:
         return self.end - self.position
 
+    def vouched_ms(self, now_ms: int) -> int:
+        """`end_at_ms`, or now where `end` is as of now."""
+        return now_ms if self.end_at_ms is None else self.end_at_ms
+
     def seen_until_ms(self, now_ms: int) -> int:
         """Of what stood in the log by then nothing is unread; -1 where nothing is known."""
-        if self.records:
-            return self.unread_since_ms
-        return now_ms if self.end_at_ms is None else self.end_at_ms
+        return self.unread_since_ms if self.records else self.vouched_ms(now_ms)
 
 
 class PartitionListener(Protocol):

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 
@@ -66,6 +66,7 @@ def test_a_moment_without_brokers_is_none_that_lasts() -> None:
 
 def test_how_far_the_fetcher_is_is_told_of_the_topic() -> None:
     told = {"brokers": {}, "topics": {"events": {"partitions": {"0": {"next_offset": 7}, "-1": {}}}}}
-    client = Statistics("client", "events")
+    heard: list[Mapping[int, int]] = []
+    client = Statistics("client", "events", heard.append)
     client.config({})["stats_cb"](json.dumps(told))
-    assert client.fetched_to == {0: 7, -1: -1}
+    assert heard == [{0: 7, -1: -1}]

@@ -52,7 +52,7 @@ class KafkaSource:
         self._stopped: set[int] = set()  # partitions that the client gave up fetching
         self._paused = self._revoking = self._closed = False
         self._failure: Fatal | Fenced | None = None
-        self._statistics = Statistics(f"topic {topic}, group {group}", topic)
+        self._statistics = Statistics(f"topic {topic}, group {group}", topic, self._reading.fetched_to)
         callbacks = {"error_cb": self._on_error, "on_commit": self._commits.on_commit}
         config = self._statistics.config(connection.consumer(group) | callbacks)
         try:
@@ -105,10 +105,9 @@ class KafkaSource:
     def poll(self, events_max: int, wait_ms: int) -> RecordBatch:
         self._seek()
         self._commits.send(self._consumer, self._lookout.note)
-        self._reading.fetched_to(self._statistics.fetched_to)
         self._lookout.look(self._reading, self._statistics.connected)
-        if self.unstored and not self._in_transactions:
-            self.stored(self.unstored.keys() - self._commits.wanted.keys())
+        if self._reading.unstored and not self._in_transactions:
+            self.stored(self._reading.unstored.keys() - self._commits.wanted.keys())
         messages = self._consumer.consume(events_max, wait_ms / 1000)
         if failure := self._failure or self._commits.failure:
             raise failure

@@ -4,7 +4,7 @@ A broker that restarts may answer that there are none. librdkafka (its issue 530
 forgets all it knew, the addresses that it was given too, connects to nothing any more, and says nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -42,15 +42,17 @@ _decoder = msgspec.json.Decoder(_Told)
 class Statistics:
     """Of one client; they arrive where it is polled."""
 
-    def __init__(self, what: str, topic: str = "") -> None:
-        """what: the client, for the words of errors. topic: which it consumes."""
-        self._what, self._topic = what, topic
+    def __init__(
+        self, what: str, topic: str = "", on_fetched: Callable[[Mapping[int, int]], None] = lambda _: None
+    ) -> None:
+        """what: the client, for the words of errors. topic: which it consumes. on_fetched: is told, by
+        partition of that, the offset that the fetcher asks for next.
+        """
+        self._what, self._topic, self._on_fetched = what, topic, on_fetched
         self._without = 0
         """Readings in a row that told of no broker, given or learned."""
         self.connected = False
         """Whether some broker answers."""
-        self.fetched_to: Mapping[int, int] = {}
-        """By partition of the topic, the offset that the fetcher asks for next."""
 
     def config(self, given: dict[str, Any]) -> dict[str, Any]:
         """`given`, with what brings the statistics."""
@@ -70,4 +72,4 @@ class Statistics:
         self.connected = any(broker.state == "UP" for broker in told.brokers.values())
         if self._topic in told.topics:
             partitions = told.topics[self._topic].partitions
-            self.fetched_to = {p: one.next_offset for p, one in partitions.items()}
+            self._on_fetched({p: one.next_offset for p, one in partitions.items()})
