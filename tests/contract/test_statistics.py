@@ -43,24 +43,52 @@ def test_a_producer_that_lost_its_brokers_ends_whatever_it_waits_for(connection:
     sink.close()
 
 
-def statistics(*sources: str) -> str:
-    brokers = {str(at): {"source": source, "state": "INIT"} for at, source in enumerate(sources)}
-    return json.dumps({"name": "rdkafka#consumer-1", "brokers": brokers, "topics": {}})
+def statistics(*brokers: tuple[str, str, int]) -> str:
+    """brokers: source, state and attempts to connect of each."""
+    names = ("source", "state", "connects")
+    told = {str(at): dict(zip(names, broker, strict=True)) for at, broker in enumerate(brokers)}
+    return json.dumps({"name": "rdkafka#consumer-1", "brokers": told, "topics": {}})
 
 
-def test_a_moment_without_brokers_is_none_that_lasts() -> None:
+NONE_OF_THE_CLUSTER = (("internal", "INIT", 0), ("logical", "TRY_CONNECT", 9))
+
+
+@pytest.mark.parametrize(
+    "alive",
+    [("learned", "UP", 1), ("configured", "CONNECT", 1), ("learned", "APIVERSION_QUERY", 1)],
+)
+def test_a_moment_without_brokers_is_none_that_lasts(alive: tuple[str, str, int]) -> None:
     client = Statistics("client")
     read = client.config({})["stats_cb"]
+    read(statistics(alive))
     for _ in range(2):
         for _ in range(READINGS - 1):
-            read(statistics("internal", "logical"))
+            read(statistics(*NONE_OF_THE_CLUSTER))
         client.check()
-        read(statistics("logical", "learned"))
-    read(statistics("configured"))
+        read(statistics(*NONE_OF_THE_CLUSTER, alive))
     client.check()
     for _ in range(READINGS):
-        read(statistics())
+        read(statistics(*NONE_OF_THE_CLUSTER))
     with pytest.raises(Fenced):
+        client.check()
+
+
+def test_brokers_that_are_listed_and_never_tried_again_are_none() -> None:
+    client = Statistics("client")
+    read = client.config({})["stats_cb"]
+    read(statistics(("learned", "UP", 4)))
+    for _ in range(READINGS):
+        client.check()
+        read(statistics(("learned", "INIT", 4), ("logical", "TRY_CONNECT", 9)))
+    with pytest.raises(Fenced):
+        client.check()
+
+
+def test_a_cluster_that_is_away_is_tried_for_as_long_as_it_takes() -> None:
+    client = Statistics("client")
+    read = client.config({})["stats_cb"]
+    for attempt in range(10 * READINGS):
+        read(statistics(("learned", "INIT", 0), ("learned", ("INIT", "DOWN")[attempt % 2], attempt + 1)))
         client.check()
 
 

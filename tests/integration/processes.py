@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -71,8 +72,11 @@ class Worker:
     def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
         self.name, self.log = name, log
         command: list[str | Path] = [RIVERRUN, *arguments, "--http-port", "0", "--set", "http.host=127.0.0.1"]
-        self._process = spawn(command, log)
+        self._begin = partial(spawn, command, log)
+        self._process = self._begin()
+        self._again_on: int | None = None
         self._port: int | None = None
+        self._listened = 0  # how often it did before its last start
         self._may_end = False
 
     @property
@@ -81,7 +85,14 @@ class Worker:
 
     @property
     def is_alive(self) -> bool:
+        if self._process.poll() is not None and self._process.returncode == self._again_on:
+            self._port, self._listened = None, len(self.says("listening"))
+            self._process = self._begin()
         return self._process.poll() is None
+
+    def start_again_on(self, code: int) -> None:
+        """From now on do as platforms do with a worker that ends with this code."""
+        self._again_on = code
 
     def assert_alive(self) -> None:
         """Fails where the worker ended and nobody asked it to."""
@@ -100,7 +111,7 @@ class Worker:
     def get(self, path: str) -> tuple[int, str]:
         """Status and body; status 0 where nobody answers."""
         if self._port is None:
-            listening = self.says("listening")
+            listening = self.says("listening")[self._listened :]
             if not listening:
                 return 0, ""
             self._port = int(str(listening[-1]["port"]))
@@ -131,7 +142,8 @@ class Worker:
     def await_metric(self, condition: Callable[[Metrics], bool], what: str, within_s: float = SOON_S) -> None:
         def holds() -> bool:
             assert self.is_alive, self._sorry(f"ended while waiting: {what}")
-            return condition(self.metrics())
+            is_beginning = self._again_on is not None and not self.is_ready
+            return not is_beginning and condition(self.metrics())
 
         await_that(holds, self._sorry(what), within_s)
 

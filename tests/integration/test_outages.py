@@ -9,6 +9,7 @@ import pytest
 
 from stream.errors import ExitCode
 from tests.integration.processes import Metrics, Worker, await_that, stop
+from tests.integration.records import Sender
 from tests.integration.stage import PARTITIONS, SESSION_MS, Stage, now_ms
 from tests.integration.usecase import some_visits
 from tools.kafka_server import KafkaServer
@@ -74,6 +75,11 @@ def test_a_frozen_broker_is_waited_for_and_not_taken_for_a_stall_of_ours(
         assert all(worker.is_alive for worker in workers)
     finally:
         os.kill(own_kafka.process.pid, signal.SIGCONT)
+    # A broker that was away for so long may say that there are none; then its clients are lost, ours too.
+    stage.sender.close()
+    stage.sender = Sender(stage.kafka)
+    for worker in workers:
+        worker.start_again_on(ExitCode.FENCED)
     positions = stage.send(visits[10_000:])
     stage.outputs.await_predictions(positions, BACK_S)
     stage.await_materialized(workers[1], "events", positions)

@@ -2,6 +2,7 @@
 
 A broker that restarts may answer that there are none. librdkafka (its issue 5301, 2.13 and later) then
 forgets all it knew, the addresses that it was given too, connects to nothing any more, and says nothing.
+Brokers that it gave up may stay listed, for good, while requests to them are under way.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +13,10 @@ import msgspec
 from stream.errors import Fenced
 
 READINGS = 3
-"""So many in a row without any broker: while a client begins anew one may be."""
+"""So many in a row without any broker that is tried: while a client begins anew one may be. As long as it
+knows of one, it tries at least one a second while none answers.
+"""
+AT_REST = ("INIT", "DOWN")
 EVERY_MS = "5000"
 ANEW_AFTER_S = 20.0
 """A client that only asks, and got no answer for so long, may have lost its brokers: another one is made."""
@@ -21,6 +25,8 @@ ANEW_AFTER_S = 20.0
 class _Broker(msgspec.Struct):
     source: str
     state: str = ""
+    connects: int = 0
+    """Attempts so far."""
 
 
 class _Partition(msgspec.Struct):
@@ -50,7 +56,8 @@ class Statistics:
         """
         self._what, self._topic, self._on_fetched = what, topic, on_fetched
         self._without = 0
-        """Readings in a row that told of no broker, given or learned."""
+        """Readings in a row that told of no broker, given or learned, that is connected or tried."""
+        self._connects = 0
         self.connected = False
         """Whether some broker answers."""
 
@@ -67,8 +74,11 @@ class Statistics:
 
     def _on_told(self, text: str) -> None:
         told = _decoder.decode(text)
-        known = any(broker.source in ("configured", "learned") for broker in told.brokers.values())
-        self._without = 0 if known else self._without + 1
+        known = [b for b in told.brokers.values() if b.source in ("configured", "learned")]
+        connects = sum(broker.connects for broker in known)
+        is_trying = connects > self._connects or any(broker.state not in AT_REST for broker in known)
+        self._connects = connects
+        self._without = 0 if is_trying else self._without + 1
         self.connected = any(broker.state == "UP" for broker in told.brokers.values())
         if self._topic in told.topics:
             partitions = told.topics[self._topic].partitions
