@@ -13,6 +13,7 @@ from stream.pipeline.causes import Cause
 from tests.chaos.harness.audit import Account, account
 from tests.chaos.harness.faults import Fault, all_faults
 from tests.chaos.harness.plan import Planned, Step, plan
+from tests.chaos.harness.rebuilds import rebuilding
 from tests.chaos.harness.recovery import Recovery, recoveries
 from tests.chaos.harness.stamps import Circumstances, Span, Verdict, judge
 from tests.chaos.harness.trial import Trial
@@ -82,7 +83,7 @@ def conduct(trial: Trial, count: int, say: "Say") -> Outcome:
     spans = [Span(one.kind, one.begin_ms, one.flowing_ms, one.may_cause, one.for_good) for one in happened]
     first_ms = happened[0].begin_ms if happened else _now_ms()
     spans.append(Span("start", 0, first_ms, RESTARTED))  # nothing is known of the rows at first
-    around = Circumstances(spans, trial.predict)
+    around = Circumstances([*spans, *rebuilding(spans, trial.rebuilds.intervals)], trial.predict)
     outputs = trial.outputs
     return Outcome(
         happened,

@@ -5,12 +5,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Self
 
+from features.keys import Namespace
 from models.bundle import load_bundle
 from models.deployment import Deployment, write_deployment
 from stream.config import Settings
 from tests.chaos.harness.fleet import Fleet, Fleets
 from tests.chaos.harness.generator import Generator, Mixture
 from tests.chaos.harness.outputs import Outputs
+from tests.chaos.harness.rebuilds import Rebuilds
 from tests.chaos.harness.stamps import Predict
 from tests.chaos.harness.usecase import TEXT
 from tests.chaos.stage.servers import Servers
@@ -84,6 +86,9 @@ class Trial:
         for fleet in self.fleets.all:
             self._stack.callback(fleet.close)
             fleet.start(MATERIALIZING if fleet is keeping else SCORING)
+        self.rebuilds = self._rebuilds(Namespace.of(definition))
+        self.rebuilds.start()
+        self._stack.callback(self.rebuilds.stop)
         self._stack.enter_context(self.generator)
         for reader in self.outputs.values():
             reader.start()
@@ -118,6 +123,9 @@ class Trial:
     def _reader(self, mode: str) -> Outputs:
         predictions, letters = f"{self.name}.{mode}.predictions", f"{self.name}.{mode}.deadletters"
         return Outputs(mode, self.servers.kafka.bootstrap, predictions, letters, self.generator.books)
+
+    def _rebuilds(self, namespace: Namespace) -> Rebuilds:
+        return Rebuilds(self.servers.redis.url, namespace, self.events, lambda: self.generator.partitions)
 
     def _topics(self, mode: str) -> Sequence[str]:
         kinds = {
