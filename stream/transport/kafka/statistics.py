@@ -13,10 +13,9 @@ import msgspec
 from stream.errors import Fenced
 
 READINGS = 3
-"""So many in a row without any broker that is tried: while a client begins anew one may be. As long as it
-knows of one, it tries at least one a second while none answers.
-"""
+"""So many in a row without any broker: while a client begins anew one may be."""
 AT_REST = ("INIT", "DOWN")
+UNTRIED_US = 15_000_000
 EVERY_MS = "5000"
 ANEW_AFTER_S = 20.0
 """A client that only asks, and got no answer for so long, may have lost its brokers: another one is made."""
@@ -25,8 +24,16 @@ ANEW_AFTER_S = 20.0
 class _Broker(msgspec.Struct):
     source: str
     state: str = ""
-    connects: int = 0
-    """Attempts so far."""
+    stateage: int = 0
+    """Since when, in µs ago."""
+
+    @property
+    def is_of_use(self) -> bool:
+        """Whether it is connected, or was tried not long ago. While none answers one is, at least every
+        second; counts of attempts begin anew whenever the client goes back to the addresses it was given.
+        """
+        is_of_cluster = self.source in ("configured", "learned")
+        return is_of_cluster and not (self.state in AT_REST and self.stateage > UNTRIED_US)
 
 
 class _Partition(msgspec.Struct):
@@ -57,7 +64,6 @@ class Statistics:
         self._what, self._topic, self._on_fetched = what, topic, on_fetched
         self._without = 0
         """Readings in a row that told of no broker, given or learned, that is connected or tried."""
-        self._connects = 0
         self.connected = False
         """Whether some broker answers."""
 
@@ -74,11 +80,8 @@ class Statistics:
 
     def _on_told(self, text: str) -> None:
         told = _decoder.decode(text)
-        known = [b for b in told.brokers.values() if b.source in ("configured", "learned")]
-        connects = sum(broker.connects for broker in known)
-        is_trying = connects > self._connects or any(broker.state not in AT_REST for broker in known)
-        self._connects = connects
-        self._without = 0 if is_trying else self._without + 1
+        is_lost = not any(broker.is_of_use for broker in told.brokers.values())
+        self._without = self._without + 1 if is_lost else 0
         self.connected = any(broker.state == "UP" for broker in told.brokers.values())
         if self._topic in told.topics:
             partitions = told.topics[self._topic].partitions
