@@ -23,7 +23,10 @@ from stream.transport.kafka.properties import KafkaConnection
 from stream.workers.topics import create
 
 READ_DEADLINE_MS = 2_000
-"""All that runs here shares a few cores: a pause of the scheduler is not to pass for a fault of Redis."""
+HEARTBEAT_MS = 3_000
+"""All that runs here shares a few cores: a pause of the scheduler is not to pass for a fault of Redis, nor
+for a materializer that is gone.
+"""
 EMBEDDED: Mapping[str, str] = {
     # A fetch that waits at the mock cluster is not woken by records that come: let none wait for long.
     "kafka.properties.fetch.wait.max.ms": "10",
@@ -109,6 +112,7 @@ def worker_flags(prepared: Prepared, servers: Servers) -> dict[str, str]:
         **({} if servers.own_redis is None else {"--redis": servers.redis}),
         "http.host": "127.0.0.1",
         "redis.deadline_ms": str(READ_DEADLINE_MS),
+        "freshness.heartbeat_ms": str(HEARTBEAT_MS),
         "kafka.start": "earliest",
         "kafka.group": f"{name}.score",
         "kafka.materialize_group": f"{name}.materialize",

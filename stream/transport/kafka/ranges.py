@@ -1,5 +1,6 @@
 """Ranges of a topic, read from offset to offset without a group: nothing is committed, nobody rebalanced."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TypeAlias, TypeVar
 
@@ -13,6 +14,9 @@ from stream.transport.kafka.messages import RecordHeaders
 from stream.transport.kafka.properties import KafkaConnection
 
 ASK_TIMEOUT_S = 10.0
+AGAIN_AFTER_S = 0.1
+LEADERLESS = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+"""What brokers say for moments after a topic was created, or while a leader moves."""
 SILENT_POLLS_MAX = 60
 """Of a second each: when the broker says nothing for so long, reading is given up."""
 RECORDS_MAX = 10_000
@@ -101,7 +105,12 @@ class TopicRanges:
         )
 
     def _ask(self, question: Callable[[], _Answer]) -> _Answer:
-        try:
-            return question()
-        except KafkaException as raised:
-            raise Fatal(sentence(f"topic {self.topic}", raised.args[0])) from None
+        until_s = time.monotonic() + ASK_TIMEOUT_S
+        while True:
+            try:
+                return question()
+            except KafkaException as raised:
+                error = raised.args[0]
+                if error.code() not in LEADERLESS or time.monotonic() > until_s:
+                    raise Fatal(sentence(f"topic {self.topic}", error)) from None
+                time.sleep(AGAIN_AFTER_S)
