@@ -79,6 +79,14 @@ bench-features: $(STAMP) ## what features cost, each benchmark one JSON object (
 	@$(BIN)/python -m benchmarks.rebuild
 	@$(BIN)/python -m benchmarks.offline
 
+.PHONY: peers
+peers: $(STAMP) ## environments in build/peers for what we are compared with (ARGS="quix" for one)
+	@$(BIN)/python -m benchmarks.peers.setup $(ARGS)
+
+.PHONY: bench-peers
+bench-peers: $(STAMP) ## whether each peer writes the scores that LightGBM gives for the same events
+	@$(BIN)/python -m pytest -m peers tests/benchmarks $(ARGS)
+
 .PHONY: lint
 lint: $(STAMP) ## style, format and the directions of imports
 	@$(BIN)/ruff check $(TREES)
@@ -109,6 +117,14 @@ lock: $(STAMP) ## resolve the lock files anew, with hashes (ARGS=--upgrade for t
 
 compile = UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile pyproject.toml --quiet --universal \
 	--python-version 3.11 --generate-hashes --no-annotate $(2) $(ARGS) --output-file $(1)
+
+.PHONY: lock-peers
+lock-peers: $(STAMP) ## resolve what the peers' environments hold, from their requirements.in
+	@for name in quix faust bytewax aiokafka feast; do \
+		UV_CUSTOM_COMPILE_COMMAND='make lock-peers' $(BIN)/uv pip compile --quiet --universal \
+			--python-version 3.11 --generate-hashes --no-annotate benchmarks/peers/$$name/requirements.in \
+			$(ARGS) --output-file benchmarks/peers/$$name/requirements.txt; \
+	done
 
 .PHONY: build
 build: $(STAMP) ## wheel and sdist in dist/

@@ -74,7 +74,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         for name in set(getattr(item, "fixturenames", ())) & fixtures.keys():
             item.add_marker(fixtures[name])
-    for marker in ("parity", "chaos"):
+    for marker in ("parity", "chaos", "peers"):
         if marker not in config.option.markexpr:
             long = [item for item in items if item.get_closest_marker(marker)]
             items[:] = [item for item in items if item not in long]

@@ -44,6 +44,7 @@ WRITTEN_AT = "written_at"
 
 _MAGIC_WORD = np.uint64(int.from_bytes(MAGIC, "little"))
 _HALF_WORD = np.uint64(32)
+_TIME_END = np.uint64(TIME_END_MS)
 
 Fields: TypeAlias = tuple[LookupFeature, ...]
 """The lookups of one entity in the order of the file."""
@@ -93,39 +94,40 @@ def encode_lookups(fields: Fields, written_at: Ints, values: Floats) -> list[byt
 
 def decode_lookups(fields: Fields, values: Sequence[bytes | None]) -> Lookups:
     """What stands in values as the store gave them; None is absent. Never raises."""
-    m = len(values)
+    m, size = len(values), lookup_bytes(fields)
+    sized = [value for value in values if value is not None and len(value) == size]
+    packed, sound = _read_packed(fields, sized)
+    if len(sized) == m and sound.all():  # as nearly always: nothing to sort out
+        return packed
     lookups = Lookups(
         written_at=np.full(m, NEVER),
         values=np.full((m, len(fields)), np.nan),
         found=np.zeros(m, np.bool_),
         unreadable=np.array([value is not None for value in values], np.bool_),
     )
-    _read_packed(fields, values, lookups)
+    places = [at for at, value in enumerate(values) if value is not None and len(value) == size]
+    index = np.array(places, np.int64)[sound]
+    lookups.written_at[index] = packed.written_at[sound]
+    lookups.values[index] = packed.values[sound]
+    lookups.found[index] = True
+    lookups.unreadable[index] = False
     for at in np.flatnonzero(lookups.unreadable).tolist():
         _read_json(fields, values[at] or b"", lookups, at)
     return lookups
 
 
-def _read_packed(fields: Fields, values: Sequence[bytes | None], lookups: Lookups) -> None:
-    """Fill in those that are whole packed values of these fields."""
-    size = lookup_bytes(fields)
-    index = [at for at, value in enumerate(values) if value is not None and len(value) == size]
-    sized: Sequence[bytes] = [values[at] or b"" for at in index]
-    words = np.frombuffer(b"".join(sized), dtype="<u8").reshape(-1, size // WORD)
+def _read_packed(fields: Fields, values: Sequence[bytes]) -> tuple[Lookups, Bools]:
+    """What stands in values of a packed one's size, and which of them are whole values of these fields."""
+    words = np.frombuffer(b"".join(values), dtype="<u8").reshape(-1, HEAD_WORDS + len(fields))
     written_at, numbers = words[:, 2].view(np.int64), words[:, HEAD_WORDS:].view(np.float64)
-    sums = np.array([crc32(value[WORD:]) for value in sized], np.uint64)
-    sound = (
-        (words[:, 0] == _MAGIC_WORD | sums << _HALF_WORD)
-        & (words[:, 1] == _layout(fields).fingerprint)
-        & (written_at >= 0)
-        & (written_at < TIME_END_MS)
-        & ~np.isinf(numbers).any(axis=1)
-    )
-    at = np.array(index, np.int64)[sound]
-    lookups.written_at[at] = written_at[sound]
-    lookups.values[at] = numbers[sound]
-    lookups.found[at] = True
-    lookups.unreadable[at] = False
+    sums = np.fromiter([crc32(value[WORD:]) for value in values], np.uint64, len(values))
+    sound = words[:, 0] == (sums << _HALF_WORD | _MAGIC_WORD)
+    sound &= words[:, 1] == _layout(fields).fingerprint
+    # As an unsigned number a time before 1970 is larger than any.
+    sound &= words[:, 2] < _TIME_END
+    sound &= ~np.isinf(numbers).any(axis=1)
+    found = np.ones(len(values), np.bool_)
+    return Lookups(written_at, numbers, found, ~found), sound
 
 
 def _read_json(fields: Fields, value: bytes, lookups: Lookups, at: int) -> None:

@@ -61,8 +61,9 @@ def assemble_lookups(request: LookupRequest, stored: Sequence[bytes | None], tim
         columns |= {field.name: values[:, place] for place, field in enumerate(fields)}
         keyed = index.of_event >= 0
         missing |= lacking & keyed
-        unreadable[keyed] |= held.unreadable[index.of_event[keyed]]
         keyless |= ~keyed
+        if held.unreadable.any():
+            unreadable[keyed] |= held.unreadable[index.of_event[keyed]]
     return LookedUp(columns, missing, unreadable, keyless)
 
 
@@ -72,12 +73,17 @@ def lookups_of_events(fields: Fields, held: Lookups, of_event: Ints, times: Ints
     of_event: the place in `held`; -1 for none. times: ms. A value is missing where the event's time is more
     than the field's `max_age` after its `written_at`; one written after the event has no age.
     """
-    values = np.full((len(times), len(fields)), np.nan)
-    missing = np.ones(len(times), np.bool_)
-    at = np.flatnonzero(of_event >= 0)
-    row = of_event[at]
-    ages = times[at] - held.written_at[row]
-    old = ages[:, None] > np.array([np.inf if f.max_age is None else f.max_age for f in fields])
-    values[at] = np.where(old, np.nan, held.values[row])
-    missing[at] = ~held.found[row] | old.any(axis=1)
-    return values, missing
+    keyless = of_event < 0
+    if keyless.any():
+        values = np.full((len(times), len(fields)), np.nan)
+        missing = np.ones(len(times), np.bool_)
+        at = np.flatnonzero(~keyless)
+        values[at], missing[at] = lookups_of_events(fields, held, of_event[at], times[at])
+        return values, missing
+    values = held.values[of_event]  # a copy
+    ages = times - held.written_at[of_event]
+    limits = [np.inf if field.max_age is None else field.max_age for field in fields]
+    aged = ages > min(limits)
+    if aged.any():  # seldom, and then field by field
+        values[ages[:, None] > np.array(limits)] = np.nan
+    return values, ~held.found[of_event] | aged
