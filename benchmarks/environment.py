@@ -7,7 +7,17 @@ import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-LIBRARIES = ("confluent-kafka", "hiredis", "lightgbm", "msgspec", "numpy", "pandas", "pyarrow", "redis")
+LIBRARIES = (
+    "confluent-kafka",
+    "hiredis",
+    "lightgbm",
+    "llvmlite",
+    "msgspec",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "redis",
+)
 
 
 def environment() -> dict[str, object]:

@@ -69,6 +69,8 @@ class Bundle:
     reference: Reference
     golden: Floats
     """The feature matrix of the golden cases."""
+    is_compiled: bool = False
+    """Whether `scorer` is compiled code, which says what LightGBM says."""
 
     @property
     def name(self) -> str:

@@ -12,6 +12,7 @@ import typer
 
 from models.threads import prepare_lightgbm, use_one_thread
 from stream.commands import deadletters, features
+from stream.commands import models as bundles
 from stream.commands.endings import ending_in_words
 from stream.commands.flags import (
     ConfigFile,
@@ -39,6 +40,7 @@ app = typer.Typer(
 topics_app = typer.Typer(help="The topics of a use case.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(topics_app, name="topics")
 app.add_typer(features.app, name="features")
+app.add_typer(bundles.app, name="models")
 app.add_typer(deadletters.app, name="deadletters")
 
 UseCaseArgument = Annotated[

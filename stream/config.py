@@ -25,6 +25,7 @@ __all__ = [
     "SettingRow",
     "Settings",
     "Topics",
+    "compiled_cache",
     "explain",
     "groups_of",
     "kafka_connection",
@@ -178,6 +179,19 @@ def transactional_id(settings: Settings, group: str) -> str:
     """By which Kafka knows this worker, after every start."""
     name = settings.delivery.worker or f"{socket.gethostname()}-{settings.http.port}"
     return f"{group}.{name}"
+
+
+def compiled_cache(settings: Settings) -> Path:
+    """The directory of compiled models. Raises `ConfigurationError` where the user has none for caches."""
+    if settings.model.cache is not None:
+        return settings.model.cache
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        caches = given if given.is_absolute() else Path.home() / ".cache"
+    except RuntimeError as error:
+        problem = SettingProblem("model.cache", settings.origin("model.cache"), str(error), "set it")
+        raise ConfigurationError([problem]) from None
+    return caches / "riverrun" / "compiled"
 
 
 def redis_for_reads(settings: Settings) -> RedisOptions:

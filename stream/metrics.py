@@ -5,7 +5,7 @@ partition. No entity, no text of a record. One registry and one port a process; 
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
@@ -71,6 +71,7 @@ class ScoreMetrics:
         self._models = make.series(
             "model_info", "1 for the models in force", "version", "digest", "variant", "role"
         )
+        self._compiled = make.series("model_compiled", "1 where a model in force is compiled", "version")
         self._waiting = make.series(
             "waiting_for_rows", "1 for a deployed version whose rows are not whole yet", "version"
         )
@@ -167,9 +168,10 @@ class ScoreMetrics:
         self._waiting.show({(version,): 1 for version in lacking})
         self._waiting_records.show({(version,): count for version, count in lacking.items()})
 
-    def serves(self, models: Sequence[tuple[str, str, str, str]]) -> None:
+    def serves(self, models: Sequence[tuple[str, str, str, str]], compiled: Collection[str] = ()) -> None:
         """The models in force, as (version, digest, variant, role); series of retired versions go."""
         self._models.show(dict.fromkeys(models, 1))
+        self._compiled.show({(labels[0],): labels[0] in compiled for labels in models})
         versions = {labels[0] for labels in models} | {"rules"}
         for series in [s for s in self._series if s[0] not in versions]:
             self._predictions.remove(self._use_case, *series)

@@ -13,6 +13,8 @@ EXITS: Mapping[str, ExitCode] = {
     "features.store.StoreRejected": ExitCode.FATAL,
     "features.store.StoreUnavailable": ExitCode.FATAL,
     "models.bundle.BundleRefused": ExitCode.CONFIGURATION,
+    "models.compiled.cache.CacheUnusable": ExitCode.CONFIGURATION,
+    "models.compiled.identity.NotInstalled": ExitCode.CONFIGURATION,
     "models.deployment.DeploymentError": ExitCode.CONFIGURATION,
     "models.threads.SystemLibraryMissing": ExitCode.CONFIGURATION,
     "models.training.run.TrainingError": ExitCode.CONFIGURATION,
@@ -24,7 +26,7 @@ EXITS: Mapping[str, ExitCode] = {
 }
 """By name, because importing them all would load every library for every command."""
 
-EXTRAS: Mapping[str, str] = {"psutil": "demo", "pyarrow": "train", "sklearn": "train"}
+EXTRAS: Mapping[str, str] = {"llvmlite": "compiled", "psutil": "demo", "pyarrow": "train", "sklearn": "train"}
 """Which extra of ours brings a package."""
 
 

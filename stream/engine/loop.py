@@ -206,7 +206,7 @@ class ScoreLoop:
             if self._serving.namespace != self._ownership.namespace:
                 self._count_label_partitions()
                 self._read_again(self._ownership.moves_to(self._serving.definition, self._positions()))
-            self._metrics.serves(_in_force(self._serving))
+            self._metrics.serves(_in_force(self._serving), _compiled(self._serving))
         assert self._serving is not None, "nothing to serve with"
         return self._serving
 
@@ -260,3 +260,9 @@ def _in_force(serving: Serving) -> list[tuple[str, str, str, str]]:
     """(version, digest, variant, role) of each model that may answer."""
     roles = (("champion", serving.answerers.champion), ("previous", serving.answerers.previous))
     return [(b.version, b.digest, CHAMPION_VARIANT, role) for role, b in roles if b is not None]
+
+
+def _compiled(serving: Serving) -> list[str]:
+    """The versions of those that answer by compiled code."""
+    both = (serving.answerers.champion, serving.answerers.previous)
+    return [bundle.version for bundle in both if bundle is not None and bundle.is_compiled]

@@ -1,7 +1,7 @@
 """What a score worker serves with: models, and everything worked out from their definition."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from features.definition.model import Definition, RowKind
@@ -103,6 +103,11 @@ def build_serving(
         namespace=Namespace.of(definition),
         stamps=_stamps(definition, loaded.champion, previous),
     )
+
+
+def with_champion(serving: Serving, champion: Bundle) -> Serving:
+    """The same, with the champion as another object that gives the same answers."""
+    return replace(serving, answerers=replace(serving.answerers, champion=champion))
 
 
 def can_follow(other: Definition, definition: Definition) -> bool:

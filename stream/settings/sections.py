@@ -221,6 +221,16 @@ class Reasons(Section):
     """How many reason codes a prediction carries at most; 0 for none."""
 
 
+class Model(Section):
+    compiled: Literal["off", "cached", "auto"] = "off"
+    """`cached`: the champion answers by machine code that `riverrun models compile` made. `auto`: and where
+    there is none, it is made beside the worker. Both need the extra `compiled`; scores stay the same to the
+    bit. See models.md."""
+    cache: Path | None = None
+    """The directory of compiled models: the worker's user's or root's, writable by nobody else;
+    `riverrun/compiled` in the user's cache directory when not set."""
+
+
 class Materialize(Section):
     complete_since: Number | None = None
     """Event time (ms since the epoch, or the sequence number) from which on the store holds every event;
@@ -262,6 +272,7 @@ class Settings(Section):
     """How long a worker that was told to stop may take to finish what it has."""
     watchdog: Watchdog = Watchdog()
     reasons: Reasons = Reasons()
+    model: Model = Model()
     materialize: Materialize = Materialize()
     log: Log = Log()
     _origins: Mapping[str, str] = PrivateAttr(default_factory=dict)

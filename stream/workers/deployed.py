@@ -1,16 +1,17 @@
 """What a score worker serves with: first at start, then whatever is deployed while it runs."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeAlias
 
 import structlog
 
 from features.definition.model import Definition
+from models.compiled.cache import Cache
 from models.deployment import DeploymentError, read_deployment
 from stream.clock import monotonic_ms
-from stream.config import Settings
+from stream.config import Settings, compiled_cache
 from stream.engine.deployments import Change, DeploymentWatcher, Identity, identity
 from stream.engine.lacking import Lacking
 from stream.engine.loop import ScoreLoop
@@ -22,10 +23,12 @@ from stream.engine.serving import (
     can_follow,
     load_deployed,
     shares_rows,
+    with_champion,
 )
 from stream.errors import ConfigurationError, Retryable, SettingProblem
 from stream.metrics import ScoreMetrics
 from stream.pipeline.encode import MESSAGE_BYTES_MIN
+from stream.workers.compiling import Compiling
 
 log = structlog.get_logger()
 
@@ -53,6 +56,12 @@ class Deployed:
     """Served as soon as its rows are whole."""
     _said_ms: int | None = None
     """When it was last said that it waits."""
+    _compiling: Compiling | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        mode = self.settings.model.compiled
+        cache = None if mode == "off" else Cache(compiled_cache(self.settings))
+        self._compiling = Compiling(cache, makes=mode == "auto") if cache else None
 
     def first(self) -> Serving:
         """What to start with. A bundle that cannot be used is said loudly, and others or the rules answer."""
@@ -87,6 +96,8 @@ class Deployed:
             cause = f"{bytes_max} bytes are too few for a prediction with its key and headers"
             problem = SettingProblem(key, self.settings.origin(key), cause, f"give it {least} or more")
             raise ConfigurationError([problem])
+        if self._compiling:
+            loaded = replace(loaded, champion=self._compiling.at_once(loaded.champion))
         return build_serving(
             loaded,
             self.fallback,
@@ -119,8 +130,18 @@ class Deployed:
             if waiting is not None and lacks is not None and lacks.whole:
                 self._hand_over(waiting, loop)
             metrics.waits({_version(w): lacks.records if lacks else 0 for w in [self._waiting] if w})
+            champion = self._current.answerers.champion
+            compiled = self._compiling.look(champion) if self._compiling else None
+            if compiled is not None:
+                self._in_force = with_champion(self._current, compiled)
+                loop.serve(self._in_force)
 
         return DeploymentWatcher(models, self._seen, on_change, on_look)
+
+    def close(self) -> None:
+        """When nothing is followed any more."""
+        if self._compiling:
+            self._compiling.close()
 
     def _can_follow(self, definition: Definition) -> bool:
         """What waits has rows already, which are filled by its definition."""

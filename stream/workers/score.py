@@ -80,6 +80,7 @@ def run(settings: Settings) -> int:
     # Leaving the group may raise what stopped the worker once more; everything else is closed all the same.
     with (
         running(settings, registry, vitals) as stop,
+        closing(deployed),
         closing(reads),
         closing(known_topics),
         closing(rows),

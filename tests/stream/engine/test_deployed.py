@@ -9,7 +9,10 @@ import pytest
 
 from features.definition.model import Definition
 from features.stores.deadline import DeadlineReader
-from models.bundle import Bundle
+from models.bundle import MODEL, Bundle
+from models.compiled.cache import Cache
+from models.compiled.identity import identity_of
+from models.compiled.text import parse
 from models.deployment import Deployment, write_deployment
 from stream.config import Settings
 from stream.engine import deployments
@@ -18,6 +21,7 @@ from stream.engine.lacking import Lacking
 from stream.engine.serving import Loaded, load_deployed
 from stream.errors import ConfigurationError, Retryable
 from stream.pipeline.enrich import FreshnessPolicy
+from stream.settings.sections import Model
 from stream.workers import deployed
 from stream.workers.deployed import Deployed
 from tests.stream.engine.bench import LABELS, VISITS, Bench, bench
@@ -34,6 +38,7 @@ from tests.stream.engine.workers import Scoring
 from tests.stream.visits import DEFINITION
 
 WAIT_S = 30.0
+LIGHTGBM = Model()
 
 
 @pytest.fixture
@@ -64,15 +69,18 @@ class Following:
         self.worker: Scoring = made.scorer()
         self.begin()
 
-    def begin(self) -> None:
+    def begin(self, model: Model = LIGHTGBM) -> None:
         """As a process does that starts."""
-        self.deployed = Deployed(Settings(models=self.models), DEFINITION, self.rows.lacking)
+        self.deployed = Deployed(Settings(models=self.models, model=model), DEFINITION, self.rows.lacking)
         self.worker.loop.serve(self.deployed.first())
         self.watcher = self.deployed.follow(self.models, self.worker.loop, self.worker.metrics)
         self.follows = False
 
     def refusals(self) -> float:
         return self.worker.value("riverrun_bundle_refusals_total")
+
+    def compiled(self, version: str) -> float:
+        return self.worker.value("riverrun_model_compiled", version=version)
 
     def waiting(self, version: str) -> bool:
         return self.worker.value("riverrun_waiting_for_rows", version=version) == 1
@@ -112,6 +120,7 @@ class Following:
 
     def close(self) -> None:
         self.watcher.stop()
+        self.deployed.close()
         self.rows.close()
 
 
@@ -254,3 +263,28 @@ def test_a_deployment_of_another_use_case_is_a_mistake_in_the_settings(models: P
     write_deployment(models, Deployment("v0", None))
     with pytest.raises(ConfigurationError, match=r"is of use case visits, the file of calls"):
         Deployed(Settings(models=models), ANOTHER_USE_CASE, rows_are_unknown).first()
+
+
+def test_a_champion_is_exchanged_for_its_compiled_code_between_two_batches(
+    following: Following, bundles: tuple[Bundle, Bundle], tmp_path: Path
+) -> None:
+    pytest.importorskip("llvmlite", reason="the extra `compiled` is not installed")
+    from models.compiled.code import machine_code  # noqa: PLC0415  it needs the extra
+
+    cache = Cache(tmp_path / "cache")
+
+    def keep(bundle: Bundle) -> None:
+        cache.write(identity_of(bundle.digest), machine_code(parse((bundle.path / MODEL).read_text())))
+
+    following.watcher.stop()
+    following.begin(Model(compiled="cached", cache=cache.directory))
+    assert following.answering() == "v0"
+    assert following.compiled("v0") == 0
+    keep(bundles[0])
+    following.until(lambda: following.answering() == "v0" and following.compiled("v0") == 1)
+    assert following.bench.predicted() == following.bench.events()
+    keep(bundles[1])
+    write_deployment(following.models, Deployment("v1", "v0"))
+    following.until(lambda: following.answering() == "v1")
+    assert following.compiled("v1") == 1
+    assert following.compiled("v0") == 0
