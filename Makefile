@@ -72,6 +72,14 @@ $(FUZZER): tests/fuzz/requirements.txt $(STAMP)
 soak: $(STAMP) ## workers under load and mild faults: memory, descriptors, threads (SOAK_MINUTES=30 SOAK_RATE=2000)
 	@$(BIN)/python -m tests.soak
 
+.PHONY: bench
+bench: $(STAMP) ## the benchmark suite: limits, ours and peers side by side; build/bench.json (ARGS="--only throughput")
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+.PHONY: bench-check
+bench-check: $(STAMP) ## fails where build/bench.json is worse than benchmarks/baseline.json beyond noise (ARGS=--accept)
+	@$(BIN)/python -m benchmarks.check $(ARGS)
+
 .PHONY: bench-features
 bench-features: $(STAMP) ## what features cost, each benchmark one JSON object (wants a quiet machine)
 	@$(BIN)/python -m benchmarks.evaluate

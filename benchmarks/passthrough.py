@@ -1,6 +1,7 @@
 """The least that a consumer and a producer can do: every record with key and headers from topic to topic.
 
-A process of its own, so that it can have a core of its own. Prints one JSON object.
+A process of its own, so that it can have a core of its own. With `--headers` records also get those that
+predictions have. Prints one JSON object.
 """
 
 import json
@@ -9,14 +10,16 @@ import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
+from stream.pipeline.encode import prediction_headers
+from stream.records import Headers
 from stream.transport.kafka.properties import KafkaConnection
 
 AT_ONCE = 2_000
 WARM_SHARE = 0.1
 
 
-def main(bootstrap: str, source: str, sink: str, partitions: int, events: int) -> None:
-    """With the properties of riverrun's own clients, and no callbacks."""
+def main(bootstrap: str, source: str, sink: str, partitions: int, events: int, more: Headers) -> None:
+    """With the properties of riverrun's own clients, and no callbacks. more: headers that are added."""
     connection = KafkaConnection(bootstrap, {"statistics.interval.ms": "0"})
     consumer = Consumer({**connection.consumer(f"{source}.passthrough"), "enable.partition.eof": False})
     producer = Producer({**connection.producer(), "queue.buffering.max.messages": events + AT_ONCE})
@@ -28,7 +31,10 @@ def main(bootstrap: str, source: str, sink: str, partitions: int, events: int) -
         for message in consumer.consume(AT_ONCE, 1.0):
             if error := message.error():
                 raise SystemExit(str(error))
-            produce(sink, message.value(), message.key(), headers=message.headers())
+            headers = message.headers()
+            if more:
+                headers = [*(headers or []), *more]
+            produce(sink, message.value(), message.key(), headers=headers)
             seen += 1
         producer.poll(0)
         if warmed is None and seen >= warm:
@@ -49,4 +55,5 @@ def main(bootstrap: str, source: str, sink: str, partitions: int, events: int) -
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))
+    added = prediction_headers([]) if sys.argv[6:] == ["--headers"] else []
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), added)

@@ -56,13 +56,17 @@ class Servers:
     client: Redis
 
     def create_topic(self, topic: str, config: Mapping[str, str] | None = None) -> None:
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
+        admin = self._admin()  # its answers come only as long as it is there
         made = admin.create_topics([NewTopic(topic, PARTITIONS, 1, config=dict(config or {}))])
         made[topic].result(timeout=30)
 
     def delete_topic(self, topic: str) -> None:
-        admin = AdminClient({"bootstrap.servers": self.kafka.bootstrap})
+        admin = self._admin()
         admin.delete_topics([topic])[topic].result(30)
+
+    def _admin(self) -> AdminClient:
+        """Of its remarks that a topic or the broker is gone nobody needs to know."""
+        return AdminClient({"bootstrap.servers": self.kafka.bootstrap, "log_level": 2})
 
     def forget(self) -> None:
         """Redis loses everything, and goes on."""
