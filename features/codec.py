@@ -39,7 +39,7 @@ import numpy as np
 
 from features.arrays import Bools, Floats, Ints, UInts
 from features.definition.kinds import RowSchema
-from features.seal import Kind, sealed_as, seals
+from features.seal import Kind, seals, split_sealed
 from features.windows.folded import Folded, decode_folded
 
 WORD = 8
@@ -97,11 +97,12 @@ def split_entries(data: bytes, schema: RowSchema) -> list[bytes]:
     return [data[at : at + size] for at in range(0, len(data), size)]
 
 
-def decode_rows(schema: RowSchema, rows: Sequence[bytes | None]) -> StoredRows:
+def decode_rows(schema: RowSchema, rows: Sequence[bytes | None], first: Sequence[Entries] = ()) -> StoredRows:
     """What rows hold, as the store gave them; row r is `rows[r]`.
 
-    A row is corrupt that is no whole number of slots, has a slot whose seal does not fit, or a head or tiles
-    anywhere but at its beginning, and complete.
+    first: entries that come before those of the rows; so they need not be joined afterwards. A row is corrupt
+    that is no whole number of slots, has a slot whose seal does not fit, or a head or tiles anywhere but at
+    its beginning, and complete.
     """
     size = entry_bytes(schema)
     lengths = np.array([0 if row is None else len(row) for row in rows], dtype=np.int64)
@@ -111,14 +112,19 @@ def decode_rows(schema: RowSchema, rows: Sequence[bytes | None]) -> StoredRows:
         lengths[corrupt] = 0
     words = np.frombuffer(b"".join([row for row in rows if row]), dtype="<u8").reshape(-1, size // WORD)
     row = np.repeat(np.arange(len(rows)), lengths // size)
-    is_entry = sealed_as(Kind.ENTRY, words)
+    begin = sum(map(len, first))
+    columns = np.empty((size // WORD - 1, begin + len(words)), np.uint64)
+    is_entry = split_sealed(Kind.ENTRY, words, columns[:, begin:])
+    entries = _entries(columns, np.concatenate([*(part.row for part in first), row]))
+    _fill(entries, first)
     if is_entry.all():
-        return StoredRows(_entries(words, row), None, corrupt)
+        return StoredRows(entries, None, corrupt)
     starts = np.cumsum(lengths // size) - lengths // size
     folded, unsound = decode_folded(schema, words, row, starts, np.flatnonzero(~is_entry))
-    kept = is_entry & ~unsound[row]
+    kept = np.ones(len(entries), np.bool_)
+    kept[begin:] = is_entry & ~unsound[row]
     corrupt |= unsound
-    return StoredRows(_entries(words[kept], row[kept]), folded, corrupt)
+    return StoredRows(take_entries(entries, kept), folded, corrupt)
 
 
 def join_entries(parts: Sequence[Entries]) -> Entries:
@@ -134,8 +140,8 @@ def join_entries(parts: Sequence[Entries]) -> Entries:
     )
 
 
-def take_entries(entries: Entries, index: Ints | Bools) -> Entries:
-    """The entries at `index`, an index or a mask."""
+def take_entries(entries: Entries, index: Ints | Bools | slice) -> Entries:
+    """The entries at `index`: an index, a mask or a slice."""
     return Entries(
         row=entries.row[index],
         times=entries.times[index],
@@ -145,11 +151,21 @@ def take_entries(entries: Entries, index: Ints | Bools) -> Entries:
     )
 
 
-def _entries(words: UInts, row: Ints) -> Entries:
+def _entries(columns: UInts, row: Ints) -> Entries:
+    """columns: the words of entries without their seals, shape (words, m)."""
     return Entries(
         row=row,
-        times=words[:, 1].view(np.int64),
-        ids=words[:, 2],
-        marks=words[:, 3],
-        values=words[:, ENTRY_WORDS:].view(np.float64),
+        times=columns[0].view(np.int64),
+        ids=columns[1],
+        marks=columns[2],
+        values=columns[ENTRY_WORDS - 1 :].view(np.float64).T,
     )
+
+
+def _fill(entries: Entries, first: Sequence[Entries]) -> None:
+    """Write the first of `entries`, but for their rows."""
+    at = 0
+    for part in first:
+        here = slice(at, at := at + len(part))
+        entries.times[here], entries.ids[here] = part.times, part.ids
+        entries.marks[here], entries.values[here] = part.marks, part.values

@@ -7,7 +7,7 @@ from typing import TypeAlias, overload
 import numpy as np
 
 from features.arrays import Bools, Floats, Ints
-from features.codec import Entries, StoredRows, decode_rows, join_entries
+from features.codec import Entries, StoredRows, decode_rows, join_entries, take_entries
 from features.codec_v1 import decode_rows_v1
 from features.definition.model import Definition, RowKind, RowSchema
 from features.event import EventBatch, hash_ids
@@ -25,13 +25,16 @@ class Rows:
     """All entries that a batch of n events may see in the rows of one schema."""
 
     entries: Entries
-    """Not yet sorted; repeated ones, and late ones below a boundary, included. The batch's own come first."""
+    """Not yet sorted; repeated ones, and late ones below a boundary, included. The batch's own come
+    first, then the overlay's."""
     of_event: Ints
     """Shape (n,): the row of each event; -1 where it has none that can be used."""
     own: Ints
     """Shape (n,): where among the entries each event's own stands; -1 for none, and in label rows."""
     folded: Folded | None = None
     """What compaction left of them beside the entries; None where none was compacted."""
+    stored_from: int | None = None
+    """The entries from here on are row by row as the store gave them; None where that is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,11 +95,12 @@ def request_rows(definition: Definition, events: EventBatch, previous: Namespace
     """
     namespaces = [Namespace.of(definition), *([] if previous is None else [previous])]
     indexes = {entity: index_keys(events.keys[entity]) for entity in {row.entity for row in definition.rows}}
+    encoded = {entity: list(map(str.encode, index.keys)) for entity, index in indexes.items()}
     store_keys: list[bytes] = []
     for namespace in namespaces:
         for schema in definition.rows:
             prefix = namespace.row_prefix(schema.entity, schema.kind)
-            store_keys += [prefix + key.encode() for key in indexes[schema.entity].keys]
+            store_keys += [prefix + key for key in encoded[schema.entity]]
     return RowRequest(indexes, store_keys, previous is not None)
 
 
@@ -155,23 +159,34 @@ def assemble_rows(
     for schema in definition.rows:
         index = request.indexes[schema.entity]
         end = at + len(index.keys)
-        held = decode_rows(schema, stored[at:end])
+        row_id = (schema.entity, schema.kind)
+        first = [overlay[row_id]] if row_id in overlay else []
+        own = np.full(len(events), -1)
+        if schema.kind is RowKind.EVENTS:
+            batch, own = own_entries(definition, schema, events, index.of_event)
+            first.insert(0, batch)
+        held = decode_rows(schema, stored[at:end], first)
+        stored_from: int | None = sum(map(len, first))
         if request.with_previous:
-            held = _unite(schema, held, stored[half + at : half + end])
+            held, stored_from = _unite(schema, held, stored[half + at : half + end]), None
         at = end
         of_event = index.of_event
         if held.corrupt.any():
             hit = (of_event >= 0) & held.corrupt[of_event]
             corrupt_events |= hit
-            of_event = np.where(hit, -1, of_event)
-        row_id = (schema.entity, schema.kind)
-        parts = [held.entries, overlay[row_id]] if row_id in overlay else [held.entries]
-        own = np.full(len(events), -1)
-        if schema.kind is RowKind.EVENTS:
-            batch, own = own_entries(definition, schema, events, of_event)
-            parts.insert(0, batch)
-        rows[row_id] = Rows(join_entries(parts), of_event, own, held.folded)
+            of_event, own = np.where(hit, -1, of_event), np.where(hit, -1, own)
+        rows[row_id] = Rows(held.entries, of_event, own, held.folded, stored_from)
     return rows, corrupt_events
+
+
+def rows_of(rows: Rows, index: Ints) -> Rows:
+    """The rows of the events at `index` of the batch; those of others are left out."""
+    asked = np.zeros(1 + int(max(rows.entries.row.max(initial=-1), rows.of_event.max(initial=-1))), np.bool_)
+    asked[rows.of_event[index][rows.of_event[index] >= 0]] = True
+    kept = np.flatnonzero(asked[rows.entries.row])
+    own = np.full(len(rows.own), -1)
+    own[index] = np.where(rows.own[index] >= 0, np.searchsorted(kept, rows.own[index]), -1)
+    return Rows(take_entries(rows.entries, kept), rows.of_event, own, rows.folded)
 
 
 def _unite(schema: RowSchema, held: StoredRows, previous: Sequence[bytes | None]) -> StoredRows:

@@ -27,7 +27,7 @@ _HALF = np.uint64(32)
 _PLACE = np.uint64(0xD1342543DE82EF95)
 _MIX = np.uint64(0xFF51AFD7ED558CCD)
 _WORD_MAX = 2**64 - 1
-_SLOTS_AT_ONCE = 8_192
+_SLOTS_AT_ONCE = 16_384
 """What is worked on at once fits the processor's cache."""
 
 
@@ -50,15 +50,34 @@ def seals(words: UInts, places: UInts | None = None) -> UInts:
     return found
 
 
-def sealed_as(kind: Kind, words: UInts) -> Bools:
-    """Which of m slots are of this kind and carry the seal they must have at place 0: shape (m,)."""
-    fits = np.empty(len(words), np.bool_)
-    for at in range(0, len(words), _SLOTS_AT_ONCE):
+def split_sealed(kind: Kind, words: UInts, columns: UInts) -> Bools:
+    """Which of m slots are of this kind and carry the seal they must have at place 0: shape (m,).
+
+    words: shape (m, n). columns: shape (n - 1, m), filled with the words but the first, column by column.
+    Both at once, while the words are in the processor's cache: what reads the columns afterwards, and the
+    checksums here, are several times faster where a column's words are next to each other.
+    """
+    m, n = words.shape
+    constants = _constants(n)
+    fits = np.empty(m, np.bool_)
+    sums, folded = np.empty((2, min(m, _SLOTS_AT_ONCE)), np.uint64)
+    for at in range(0, m, _SLOTS_AT_ONCE):
         some = slice(at, at + _SLOTS_AT_ONCE)
-        mixed = _mixed(words[some], kind, None)
-        mixed |= _KIND
-        mixed ^= _KIND ^ np.uint64(kind)
-        np.equal(mixed, words[some, 0], out=fits[some])
+        total, mixed = sums[: m - at], folded[: m - at]
+        total[:] = constants[:1] * np.uint64(kind)
+        for place in range(1, n):
+            column = columns[place - 1, some]
+            column[:] = words[some, place]
+            np.right_shift(column, _HALF, out=mixed)
+            mixed ^= column
+            mixed *= constants[place]
+            total += mixed
+        np.right_shift(total, _HALF, out=mixed)
+        total ^= mixed
+        total *= _MIX
+        total |= _KIND
+        total ^= _KIND ^ np.uint64(kind)
+        np.equal(total, words[some, 0], out=fits[some])
     return fits
 
 

@@ -17,10 +17,11 @@ import numpy as np
 from features.arrays import Bools, Floats, Ints
 from features.definition.model import RowKind, RowSchema, WindowFeature
 from features.event import EventBatch
-from features.rows import Rows
-from features.windows.aggregate import Segments, aggregate
+from features.rows import Rows, rows_of
+from features.windows.aggregate import Segments, aggregate, running_sums
 from features.windows.cut import CutRows, find_cuts
 from features.windows.cut_window import WindowEntries, see_tiles
+from features.windows.orderly import orderly_rows
 from features.windows.timeline import Queries, Timeline, event_timeline, label_timeline
 
 
@@ -63,6 +64,34 @@ def evaluate(
     """
     queries = Queries(events.times[index], events.hashes[index], events.positions[index])
     delay = min(window.delay for window in windows)
+    orderly = orderly_rows(rows, schema, index, queries, delay, min(delay, schema.delay))
+    if orderly is None or not orderly.sure.any():
+        return _evaluate_any(windows, schema, rows, queries, index, steps_per_second)
+    sure = orderly.sure
+    if sure.all():
+        values = evaluate_whole(windows, schema, orderly.timeline, queries, steps_per_second)
+        return Evaluated(values, np.zeros(len(index), np.bool_))
+    values, trimmed = np.empty((len(index), len(windows)), order="F"), np.zeros(len(index), np.bool_)
+    values[sure] = evaluate_whole(
+        windows, schema, orderly.timeline.of(sure), queries.of(sure), steps_per_second
+    )
+    doubtful = index[~sure]
+    some = rows_of(rows, doubtful)
+    found = _evaluate_any(windows, schema, some, queries.of(~sure), doubtful, steps_per_second)
+    values[~sure], trimmed[~sure] = found.values, found.trimmed
+    return Evaluated(values, trimmed)
+
+
+def _evaluate_any(
+    windows: Sequence[WindowFeature],
+    schema: RowSchema,
+    rows: Rows,
+    queries: Queries,
+    index: Ints,
+    steps_per_second: float,
+) -> Evaluated:
+    """Whatever the rows hold, in whatever order."""
+    delay = min(window.delay for window in windows)
     if schema.kind is RowKind.EVENTS:
         timeline = event_timeline(rows, index, queries)
         before = timeline.place
@@ -74,7 +103,7 @@ def evaluate(
     if cuts is None:
         values = evaluate_whole(windows, schema, timeline, queries, steps_per_second)
         return Evaluated(values, np.zeros(len(index), np.bool_))
-    edges = _Edges(timeline, queries, schema, Searches(), {}, cuts.floor)
+    edges = _Edges(timeline, queries, schema, Searches(), cuts.floor)
     values = _evaluate_all(windows, edges, steps_per_second)
     cut_rows = CutRows(timeline, queries, cuts, rows.of_event[index], schema, rows.folded)
     entries = [edges.entries_of(window) for window in windows]
@@ -94,11 +123,12 @@ def evaluate_whole(
 
     searches: what has been found already.
     """
-    edges = _Edges(timeline, queries, schema, searches or Searches(), {}, None)
+    edges = _Edges(timeline, queries, schema, searches or Searches())
     return _evaluate_all(windows, edges, steps_per_second)
 
 
 def _evaluate_all(windows: Sequence[WindowFeature], edges: "_Edges", steps_per_second: float) -> Floats:
+    edges.search(windows)
     values = np.empty((len(edges.queries.times), len(windows)), order="F")  # as it is filled in
     for at, window in enumerate(windows):
         values[:, at] = _evaluate_one(window, edges, steps_per_second)
@@ -114,9 +144,11 @@ class _Edges:
     queries: Queries
     schema: RowSchema
     searches: Searches
-    counts: dict[tuple[str | None, str | None], tuple[Ints, Ints]]
-    floor: Ints | None
+    floor: Ints | None = None
     """Where rows are cut, the first entry that each query sees as one."""
+    counts: dict[tuple[str | None, str | None], tuple[Ints, Ints]] = field(default_factory=dict)
+    present: dict[tuple[str | None, str], Floats] = field(default_factory=dict)
+    running: dict[tuple[str | None, str], Floats | None] = field(default_factory=dict)
 
     def range_of(self, window: WindowFeature) -> Segments:
         """The entries of the window, as a range of the entries that its `where` keeps."""
@@ -127,6 +159,21 @@ class _Edges:
             ranges[key] = self._find(window, include)
         return ranges[key]
 
+    def search(self, windows: Sequence[WindowFeature]) -> None:
+        """Look for the edges of all windows over time at once."""
+        edges = self.searches.edges
+        over_time = [window for window in windows if window.span.kind == "time"]
+        before = {window.delay + window.span.length for window in over_time}
+        before |= {window.delay for window in over_time if not self._ends_at_place(window)}
+        needed = sorted(before - edges.keys())
+        if needed:
+            found = self.timeline.until_each(self.queries.times - np.array(needed)[:, None])
+            edges.update(zip(needed, found, strict=True))
+
+    def _ends_at_place(self, window: WindowFeature) -> bool:
+        """Whether what the window sees ends with the event's own entry, or just before."""
+        return window.delay == 0 and self.schema.kind is RowKind.EVENTS
+
     def _until(self, before: int) -> Ints:
         """How far each query sees that looks back from so long before its time."""
         edges = self.searches.edges
@@ -135,12 +182,12 @@ class _Edges:
         return edges[before]
 
     def _find(self, window: WindowFeature, include_current: bool) -> Segments:
-        if window.delay == 0 and self.schema.kind is RowKind.EVENTS:
+        if self._ends_at_place(window):
             end = self.timeline.place + int(include_current)
         else:
             end = self._until(window.delay)
         if window.span.kind == "events":
-            start = self.timeline.row_starts() if self.floor is None else np.minimum(self.floor, end)
+            start = np.minimum(self.timeline.row_starts() if self.floor is None else self.floor, end)
         else:
             start = self._until(window.delay + window.span.length)
             if self.floor is not None and self.schema.resolution:
@@ -155,14 +202,33 @@ class _Edges:
 
     def values_of(self, window: WindowFeature, column: str) -> tuple[Floats, Segments]:
         """The values of a column that are not missing, and the window as a range of those."""
-        segments, values = self.range_of(window), self.column(column)
-        passing, passed_before = self.filtered(window.where, None)
-        present, before = self.filtered(window.where, column)
-        if len(present) == len(values):
+        segments, values = self.range_of(window), self.values(window.where, column)
+        if len(values) == len(self.timeline.entries):
             return values, segments
         # From ranges of what `where` keeps, to ranges of what also has the column.
+        _, before = self.filtered(window.where, column)
+        if window.where is None:
+            return values, Segments(before[segments.start], before[segments.end])
+        passing, passed_before = self.filtered(window.where, None)
         bounds = np.append(passing, len(passed_before) - 1)
-        return values[present], Segments(before[bounds[segments.start]], before[bounds[segments.end]])
+        return values, Segments(before[bounds[segments.start]], before[bounds[segments.end]])
+
+    def values(self, where: str | None, column: str) -> Floats:
+        """The values of a column that are not missing, of entries that pass `where`."""
+        key = (where, column)
+        if key not in self.present:
+            values = self.column(column)
+            if where is not None or np.isnan(values).any():
+                values = values[self.filtered(where, column)[0]]
+            self.present[key] = values
+        return self.present[key]
+
+    def running_sums(self, where: str | None, column: str) -> Floats | None:
+        """Of `values`."""
+        key = (where, column)
+        if key not in self.running:
+            self.running[key] = running_sums(self.values(where, column))
+        return self.running[key]
 
     def entries_of(self, window: WindowFeature) -> WindowEntries:
         passing = self.range_of(window)
@@ -195,7 +261,8 @@ def _evaluate_one(window: WindowFeature, edges: _Edges, steps_per_second: float)
         segments = edges.range_of(window)
         return (segments.end - segments.start).astype(np.float64)
     values, segments = edges.values_of(window, window.column)
-    return aggregate(window.function, values, segments, window.empty, window.std_of_one)
+    running = edges.running_sums(window.where, window.column) if window.function in ("sum", "mean") else None
+    return aggregate(window.function, values, segments, window.empty, window.std_of_one, running)
 
 
 def _time_since_last(window: WindowFeature, edges: _Edges, steps_per_second: float) -> Floats:

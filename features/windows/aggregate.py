@@ -29,6 +29,8 @@ class Moment(IntEnum):
 
 MANY = 1 << 12
 """How many sums are worth a look at whether there is a short cut to them."""
+SAMPLE = 64
+"""So many values are looked at first: most that are not whole are found out among them."""
 EXACT = 2.0**53
 """Whole numbers below it, and so all their sums below it, are exact."""
 
@@ -45,9 +47,17 @@ class Segments:
 
 
 def aggregate(
-    function: AggregateFunction, values: Floats, segments: Segments, empty: float, std_of_one: float
+    function: AggregateFunction,
+    values: Floats,
+    segments: Segments,
+    empty: float,
+    std_of_one: float,
+    running: Floats | None = None,
 ) -> Floats:
-    """The aggregate of `values` (no NaN among them) over each segment: shape (q,)."""
+    """The aggregate of `values` (no NaN among them) over each segment: shape (q,).
+
+    running: `running_sums(values)`, where that is known.
+    """
     counts = segments.end - segments.start
     if function == "count":
         return counts.astype(np.float64)
@@ -58,9 +68,9 @@ def aggregate(
     start, end, counts = segments.start[some], segments.end[some], counts[some]
     match function:
         case "sum":
-            result[some] = _sums(values, start, end)
+            result[some] = _sums(values, start, end, running)
         case "mean":
-            result[some] = _sums(values, start, end) / counts
+            result[some] = _sums(values, start, end, running) / counts
         case "min":
             result[some] = _reduce(np.minimum, values, start, end)
         case "max":
@@ -146,31 +156,49 @@ def _reduce(ufunc: np.ufunc, values: Floats, start: Ints, end: Ints) -> Floats:
     """`ufunc` over each of the non-empty segments.
 
     reduceat takes edges in pairs and also reduces the gaps between them; visiting the segments by
-    their start keeps the gaps short. The padding lets the last segment end at the end.
+    their start keeps the gaps short.
     """
     if not len(start):
         return np.empty(0)
     edges = np.empty(2 * len(start), np.int64)
     if (start[1:] >= start[:-1]).all():
         edges[0::2], edges[1::2] = start, end
-        return ufunc.reduceat(np.append(values, 0.0), edges)[0::2]
+        return _reduce_between(ufunc, values, edges)
     order = np.argsort(start, kind="stable")
     edges[0::2], edges[1::2] = start[order], end[order]
     reduced = np.empty(len(start))
-    reduced[order] = ufunc.reduceat(np.append(values, 0.0), edges)[0::2]
+    reduced[order] = _reduce_between(ufunc, values, edges)
     return reduced
 
 
-def _sums(values: Floats, start: Ints, end: Ints) -> Floats:
-    """The sum of each of the non-empty segments."""
-    if len(start) < MANY or np.signbit(values).any() or (values != np.floor(values)).any():
-        return _reduce(np.add, values, start, end)
+def _reduce_between(ufunc: np.ufunc, values: Floats, edges: Ints) -> Floats:
+    """`ufunc` from each even edge to the next."""
+    # reduceat takes no edge at the end of the values, but needs none there to go on to the end.
+    if edges[-1] == len(values) and edges[:-1].max() < len(values):
+        return ufunc.reduceat(values, edges[:-1])[0::2]
+    if edges.max() == len(values):
+        values = np.append(values, 0.0)
+    return ufunc.reduceat(values, edges)[0::2]
+
+
+def running_sums(values: Floats) -> Floats | None:
+    """The sums of the first 0, 1, … values, if they are exact: of whole numbers, none below 0; else None."""
+    for some in (values[:SAMPLE], values):
+        if np.signbit(some).any() or (some != np.floor(some)).any():
+            return None
     before = np.zeros(len(values) + 1)
     np.cumsum(values, out=before[1:])
-    if before[-1] >= EXACT:
+    return None if before[-1] >= EXACT else before
+
+
+def _sums(values: Floats, start: Ints, end: Ints, running: Floats | None) -> Floats:
+    """The sum of each of the non-empty segments."""
+    if running is None and len(start) >= MANY:
+        running = running_sums(values)
+    if running is None:
         return _reduce(np.add, values, start, end)
     # Sums of whole numbers are exact in any order, and so are the differences of their running sums.
-    return np.asarray(before[end] - before[start])
+    return np.asarray(running[end] - running[start])
 
 
 def _std(values: Floats, start: Ints, end: Ints, std_of_one: float) -> Floats:

@@ -35,6 +35,34 @@ class Axis:
             along = np.searchsorted(self.distinct, times, side="right")
         return row * self.width + along
 
+    def keys_within(self, row: Ints, times: Ints) -> Ints:
+        """The same, of times that the axis was made over and is dense for."""
+        keys = row * self.width
+        keys += times
+        keys -= self.base - 1
+        return keys
+
+    def times(self, row: Ints, keys: Ints) -> Ints:
+        """What `keys_within` was given."""
+        times = row * -self.width
+        times += keys
+        times += self.base - 1
+        return times
+
+
+def search_from(keys: Ints, begin: Ints, reach: int, wanted: Ints) -> Ints:
+    """`np.searchsorted(keys, wanted, side="right")`, where that is from `begin` to `begin + reach`.
+
+    All searches take each step together, without branches: one by one, a processor guesses half of them
+    wrong, and that is what they cost.
+    """
+    found = begin.copy()
+    step = (1 << reach.bit_length()) >> 1
+    while step:
+        found += (keys.take(found + (step - 1), mode="clip") <= wanted) * np.int64(step)
+        step >>= 1
+    return np.minimum(found, len(keys))
+
 
 def ragged_arange(starts: Ints, lengths: Ints) -> Ints:
     """``starts[0] … starts[0] + lengths[0] - 1, starts[1] …``, as one array."""

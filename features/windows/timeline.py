@@ -15,7 +15,7 @@ from features.arrays import Bools, Ints, UInts
 from features.codec import Entries, join_entries, take_entries
 from features.event import position_partitions
 from features.rows import Rows
-from features.windows.axis import Axis, ragged_arange
+from features.windows.axis import Axis, ragged_arange, search_from
 
 _LOW_BITS = np.uint64(0xFFFF)
 _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
@@ -44,6 +44,16 @@ class Timeline:
     """Shape (q,); -1 where the event has no usable row."""
     place: Ints
     """Shape (q,): where the event's own entry stands; -1 in label rows."""
+    starts: Ints | None = None
+    """By row, where its entries begin; and then where the last row ends. None where that is not known."""
+
+    def until_each(self, times: Ints) -> Ints:
+        """`until` of several times: shape (times, q)."""
+        if self.starts is None:
+            return np.array([self.until(of) for of in times])
+        row, reach = np.tile(self.row, len(times)), int(np.diff(self.starts).max(initial=0))
+        keys = self.axis.keys(row, times.ravel())
+        return search_from(self.keys, self.starts[row], reach, keys).reshape(times.shape)
 
     def until(self, times: Ints) -> Ints:
         """For each query, the index just past the last entry of its row with time <= `times`."""
@@ -64,12 +74,12 @@ class Timeline:
 
     def of(self, some: Bools) -> "Timeline":
         """The same rows, for some of the queries."""
-        return Timeline(self.entries, self.axis, self.keys, self.row[some], self.place[some])
+        return Timeline(self.entries, self.axis, self.keys, self.row[some], self.place[some], self.starts)
 
 
 def event_timeline(rows: Rows, index: Ints, queries: Queries) -> Timeline:
     """The rows of events at their own time, for the events at `index` of the batch."""
-    count = _row_count(rows)
+    count = row_count(rows)
     axis = Axis.over(rows.entries.times, count + len(index))
     entries, order = sort_entries(rows.entries, axis)
     kept = _not_too_late(rows, entries)
@@ -111,7 +121,7 @@ def label_timeline(
 
     counted: (n, another delay, not longer): where a row has n labels by then, those are right as well.
     """
-    count = _row_count(rows)
+    count = row_count(rows)
     axis = Axis.over(rows.entries.times, count + len(index))
     entries, _ = sort_entries(rows.entries, axis)
     entries = take_entries(entries, _not_too_late(rows, entries) & ~repeats_another(entries))
@@ -138,7 +148,8 @@ def label_timeline(
     return Timeline(entries, axis, axis.keys(entries.row, entries.times), row, shared.place)
 
 
-def _row_count(rows: Rows) -> int:
+def row_count(rows: Rows) -> int:
+    """One more than the highest number of a row."""
     highest = max((int(a.max()) for a in (rows.entries.row, rows.of_event) if len(a)), default=-1)
     return highest + 1
 
@@ -254,7 +265,7 @@ def _sees_unsettled_labels(timeline: Timeline, queries: Queries, delay: int) -> 
         unknown = any_before & (newest[last] > axis.keys(timeline.row, queries.times))
     else:
         unknown = any_before
-    own = np.isin(queries.ids, _ids_among(entries, queries, int(queries.times.max()) - delay))
+    own = np.isin(queries.ids, ids_among(entries, queries, int(queries.times.max()) - delay))
     if not _repeats_an_id(entries.row, entries.ids):
         return np.asarray(unknown | own)
     order = np.lexsort((entries.ids, entries.row))
@@ -264,16 +275,18 @@ def _sees_unsettled_labels(timeline: Timeline, queries: Queries, delay: int) -> 
     return seen
 
 
-def _ids_among(entries: Entries, queries: Queries, until: int) -> UInts:
+def ids_among(entries: Entries, queries: Queries, until: int) -> UInts:
     """The queries' ids that have an entry with time <= `until`.
 
     A table of the ids' last 16 bits rules out nearly every entry without looking for it.
     """
     table = np.zeros(1 << 16, np.bool_)
-    table[(queries.ids & _LOW_BITS).astype(np.int64)] = True
-    candidates = np.flatnonzero(table[(entries.ids & _LOW_BITS).astype(np.int64)])
-    candidates = candidates[entries.times[candidates] <= until]
-    return entries.ids[candidates][np.isin(entries.ids[candidates], queries.ids)]
+    table[(queries.ids & _LOW_BITS).view(np.int64)] = True
+    candidates = np.flatnonzero(table[(entries.ids & _LOW_BITS).view(np.int64)])
+    ids = entries.ids[candidates[entries.times[candidates] <= until]]
+    asked = np.sort(queries.ids)
+    found: UInts = ids[asked[np.minimum(np.searchsorted(asked, ids), len(asked) - 1)] == ids]
+    return found
 
 
 def _copy_rows(entries: Entries, row: Ints) -> tuple[Entries, Ints]:

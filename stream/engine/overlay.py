@@ -1,31 +1,21 @@
 """Read-your-writes: entries of events this worker has seen and the materializer may not have appended yet."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 
-from features.arrays import Bools, Ints
-from features.codec import Entries, entry_bytes, join_entries, take_entries
+from features.arrays import Bools, UInts
+from features.codec import Entries, entry_bytes, take_entries
 from features.definition.model import Definition, RowKind, RowSchema
 from features.event import EventBatch, position_offsets, position_partitions
 from features.rows import RowId, RowRequest, entry_values
+from stream.engine.overlay_entries import HeldEntries
 
 _KEYS_SPARE = 10_000
 _KEY_BYTES = 150
 """What a key takes besides its characters: the text's head, its number, its place in the dict."""
 _NO_OFFSET = 1 << 62
-
-
-@dataclass(slots=True)
-class _Held:
-    """The entries of one schema; their row numbers are places in `keys`."""
-
-    entries: Entries
-    keys: dict[str, int] = field(default_factory=dict)
-    characters: int = 0
-    """Of the keys."""
+_AT_ONCE = 1_024
 
 
 class Overlay:
@@ -44,7 +34,9 @@ class Overlay:
         """Hold nothing yet, for the rows of this definition."""
         self._definition = definition
         self._schemas = [row for row in definition.rows if row.kind is RowKind.EVENTS]
-        self._held = {schema.entity: _Held(_no_entries(schema)) for schema in self._schemas}
+        self._held = {schema.entity: HeldEntries(schema) for schema in self._schemas}
+        self._materialized: dict[int, int] = {}
+        """By partition, as of the last `trim`."""
         self._dropped_until: dict[int, int] = {}
 
     @property
@@ -54,53 +46,55 @@ class Overlay:
 
     @property
     def _is_filled(self) -> bool:
-        return any(len(held.entries) for held in self._held.values())
+        return any(len(held) for held in self._held.values())
 
     def _bytes_of(self, schema: RowSchema) -> int:
         held = self._held[schema.entity]
-        return len(held.entries) * entry_bytes(schema) + len(held.keys) * _KEY_BYTES + held.characters
+        return len(held) * entry_bytes(schema) + len(held.keys) * _KEY_BYTES + held.characters
 
     def add(self, events: EventBatch) -> None:
         """Hold the entries of these events; the oldest held go if they no longer fit."""
         for schema in self._schemas:
             held = self._held[schema.entity]
-            numbers, known = held.keys, len(held.keys)
-            row = np.array(
-                [
-                    -1 if key is None else numbers.setdefault(key, len(numbers))
-                    for key in events.keys[schema.entity]
-                ],
-                dtype=np.int64,
-            )
-            held.characters += sum(map(len, islice(reversed(numbers), len(numbers) - known)))
-            added = Entries(
-                row,
-                events.times,
-                events.hashes,
-                events.positions,
-                entry_values(self._definition, schema, events),
-            )
-            held.entries = join_entries([held.entries, take_entries(added, row >= 0)])
+            row = held.numbers(events.keys[schema.entity])
+            values = entry_values(self._definition, schema, events)
+            added = Entries(row, events.times, events.hashes, events.positions, values)
+            held.append(added if (row >= 0).all() else take_entries(added, row >= 0))
+        if self.size_bytes > self._bytes_max and self._materialized:
+            self._keep(lambda entries: ~_below(entries.marks, self._materialized))
         while self._is_filled and (excess := self.size_bytes - self._bytes_max) > 0:
             self._drop_oldest(excess)
 
     def trim(self, progress: Mapping[int, int]) -> None:
-        """Forget what is materialized: entries of partition p with an offset below `progress[p]`."""
+        """Forget what is materialized: entries of partition p with an offset below `progress[p]`.
+
+        Only from the front, as far as all of it is: the rest is not found any more, and goes when its turn,
+        or room, comes.
+        """
         for partition, offset in progress.items():
             self.mark_missing(partition, offset)
-        if progress:
-            self._keep(lambda entries: ~_below(entries, progress))
+        self._materialized = dict(progress)
+        if not progress:
+            return
+        for held in self._held.values():
+            while len(held):
+                left = ~_below(held.entries.marks[:_AT_ONCE], progress)
+                held.drop_first(int(left.argmax()) if left.any() else len(left))
+                if left.any():
+                    break
+            self._spare_keys(held)
 
     def revoke(self, partitions: set[int]) -> None:
         """Forget everything of partitions that went to another worker."""
         for partition in partitions:
             self._dropped_until.pop(partition, None)
+            self._materialized.pop(partition, None)
         gone = np.array(sorted(partitions))
         self._keep(lambda entries: ~np.isin(position_partitions(entries.marks), gone))
 
     def drop_from(self, offsets: Mapping[int, int]) -> None:
         """Forget entries of partition p with an offset of `offsets[p]` or more: they will be added again."""
-        self._keep(lambda entries: _below(entries, offsets, otherwise=_NO_OFFSET))
+        self._keep(lambda entries: _below(entries.marks, offsets, otherwise=_NO_OFFSET))
 
     def mark_missing(self, partition: int, until: int) -> None:
         """Entries of this partition below offset `until` may be missing here."""
@@ -115,62 +109,44 @@ class Overlay:
         found: dict[RowId, Entries] = {}
         for schema in self._schemas:
             held = self._held[schema.entity]
-            if not len(held.entries):
+            if not len(held):
                 continue
-            row_of = np.full(len(held.keys), -1)
-            for at, key in enumerate(request.indexes[schema.entity].keys):
-                number = held.keys.get(key)
-                if number is not None:
-                    row_of[number] = at
-            row = row_of[held.entries.row]
-            hit = row >= 0
-            e = held.entries
-            found[schema.entity, schema.kind] = Entries(
-                row[hit], e.times[hit], e.ids[hit], e.marks[hit], e.values[hit]
-            )
+            hits = held.find(request.indexes[schema.entity].keys)
+            if self._materialized:
+                hits = take_entries(hits, ~_below(hits.marks, self._materialized))
+            found[schema.entity, schema.kind] = hits
         return found
 
     def _keep(self, wanted: Callable[[Entries], Bools]) -> None:
-        for schema in self._schemas:
-            held = self._held[schema.entity]
+        for held in self._held.values():
             kept = wanted(held.entries)
             if not kept.all():
-                self._retain(held, kept)
+                held.keep(kept)
+                self._spare_keys(held)
 
     def _drop_oldest(self, excess: int) -> None:
         """Drop from the front, where the earliest seen stand, a tenth more than needed so that it is rare."""
         share = min(1.0, 1.1 * excess / max(self.size_bytes, 1))
-        for schema in self._schemas:
-            held = self._held[schema.entity]
-            count = int(np.ceil(share * len(held.entries)))
-            partitions = position_partitions(held.entries.marks[:count])
-            offsets = position_offsets(held.entries.marks[:count])
+        for held in self._held.values():
+            count = int(np.ceil(share * len(held)))
+            marks = held.entries.marks[:count]
+            partitions, offsets = position_partitions(marks), position_offsets(marks)
             for partition in np.unique(partitions).tolist():
                 self.mark_missing(partition, int(offsets[partitions == partition].max()) + 1)
-            self._retain(held, np.arange(len(held.entries)) >= count, spare=0)
+            held.drop_first(count)
+            held.forget_keys()
 
     @staticmethod
-    def _retain(held: _Held, kept: Bools, spare: int = _KEYS_SPARE) -> None:
-        """Keep these entries; keys without any go once there are too many of them (`spare` 0: all)."""
-        held.entries = e = take_entries(held.entries, kept)
-        if len(held.keys) <= (2 * len(e) + spare if spare else 0):
-            return
-        used = np.unique(e.row)
-        names = list(held.keys)
-        held.keys = {names[number]: at for at, number in enumerate(used.tolist())}
-        held.characters = sum(map(len, held.keys))
-        held.entries = Entries(np.searchsorted(used, e.row), e.times, e.ids, e.marks, e.values)
+    def _spare_keys(held: HeldEntries) -> None:
+        """Keys without any entry go once there are too many of them."""
+        if len(held.keys) > 2 * len(held) + _KEYS_SPARE:
+            held.forget_keys()
 
 
-def _below(entries: Entries, progress: Mapping[int, int], otherwise: int = 0) -> Bools:
-    """Which entries lie before `progress` of their partition; before `otherwise` where it names none."""
-    partitions = position_partitions(entries.marks)
+def _below(marks: UInts, progress: Mapping[int, int], otherwise: int = 0) -> Bools:
+    """Which positions lie before `progress` of their partition; before `otherwise` where it names none."""
+    partitions = position_partitions(marks)
     reached = np.full(max(int(partitions.max(initial=0)), *progress) + 1, otherwise, np.int64)
     for partition, offset in progress.items():
         reached[partition] = offset
-    return position_offsets(entries.marks) < reached[partitions]
-
-
-def _no_entries(schema: RowSchema) -> Entries:
-    none: Ints = np.empty(0, np.int64)
-    return Entries(none, none, none.view(np.uint64), none.view(np.uint64), np.empty((0, len(schema.columns))))
+    return position_offsets(marks) < reached[partitions]

@@ -77,7 +77,8 @@ class Decoder:
             for i, field in enumerate(self._definition.fields)
         }
         verdicts = Verdicts(read.index)
-        check_record_key(verdicts, [records.keys[i] for i in read.index])
+        is_whole = len(index) == len(records)
+        check_record_key(verdicts, records.keys if is_whole else [records.keys[i] for i in read.index])
         times = self._times(raw[self._definition.time.field], records.timestamps[index], verdicts)
         texts = {f.name: key_texts(f, raw[f.name]) for f in self._text_fields}
         ids = self._ids(texts, verdicts)
