@@ -29,6 +29,18 @@ class RecordBatch:
     def __len__(self) -> int:
         return len(self.values)
 
+    def part(self, begin: int, end: int) -> "RecordBatch":
+        """Records `begin` to `end`, without the latter."""
+        return RecordBatch(
+            topic=self.topic,
+            partitions=self.partitions[begin:end],
+            offsets=self.offsets[begin:end],
+            timestamps=self.timestamps[begin:end],
+            keys=self.keys[begin:end],
+            values=self.values[begin:end],
+            headers=lambda i: self.headers(begin + i),
+        )
+
     def without(self, partitions: AbstractSet[int]) -> "RecordBatch":
         """The records of other partitions."""
         kept = np.flatnonzero(~np.isin(self.partitions, sorted(partitions)))

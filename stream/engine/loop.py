@@ -9,6 +9,7 @@ from stream.engine.answers import Answers
 from stream.engine.batch import BatchPolicy, next_size
 from stream.engine.entries import next_offsets
 from stream.engine.ownership import Ownership
+from stream.engine.parts import cut
 from stream.engine.publisher import Publisher
 from stream.engine.rejects import RejectLimit
 from stream.engine.scoring import BatchScorer, Partitions
@@ -23,6 +24,9 @@ BACKPRESSURE_WAIT_MS = 100
 @dataclass(frozen=True, slots=True)
 class LoopPolicy:
     batch: BatchPolicy
+    """How many records a poll brings."""
+    events_at_once: int
+    """How many of them are answered at once, as one batch."""
     wait_ms: int
     """How long a batch waits for its first record."""
     in_flight_max: int
@@ -158,21 +162,28 @@ class ScoreLoop:
         return records
 
     def _pass(self, serving: Serving, records: RecordBatch, lags: Mapping[int, PartitionLag]) -> None:
-        positions = _positions(lags)
         now_ms = self._now_ms()
-        partitions = Partitions(
+        parts = cut(records, self._policy.events_at_once, lags, now_ms)
+        batches = [(part.records, self._partitions(serving, part.lags, now_ms)) for part in parts]
+        reached: Mapping[int, int] | None = None
+        for batch, outputs in self._answers.to(serving, batches):
+            with self._metrics.stage("publish"):
+                self._publisher.publish(outputs, self._ownership.committable(next_offsets(batch)))
+            if len(outputs.values) and self._scorer.reached is not None:
+                reached = self._scorer.reached
+        # Only now: to read again is to go back behind all of the poll.
+        if self._ownership.needs_progress and reached is not None:
+            self._read_again(self._ownership.learned(reached, _positions(lags)))
+
+    def _partitions(self, serving: Serving, lags: Mapping[int, PartitionLag], now_ms: int) -> Partitions:
+        covered = self._ownership.covered(_positions(lags))
+        return Partitions(
             self._attached.partition_count,
             self._ownership.owned,
-            {p: lags[p].seen_until_ms(now_ms) for p in self._ownership.covered(positions)},
+            {p: lags[p].seen_until_ms(now_ms) for p in covered},
             self._policy.labels_topic if serving.reads_labels else None,
             self._label_partitions,
         )
-        outputs = self._answers.to(serving, records, partitions)
-        with self._metrics.stage("publish"):
-            self._publisher.publish(outputs, self._ownership.committable(next_offsets(records)))
-        reached = self._scorer.reached
-        if len(outputs.values) and self._ownership.needs_progress and reached is not None:
-            self._read_again(self._ownership.learned(reached, positions))
 
     # ------------------------------------------------------------------------------------------- internals
 

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Sequence
 
 from features.store import StoreRejected, StoreTimeout, StoreUnavailable
-from features.stores.deadline import DeadlineReader
+from features.stores.deadline import DeadlineReader, Pending
 from stream.engine.breaker import Breaker, BreakerPolicy, BreakerState, Outcome, begin_try, may_try, next_step
 from stream.pipeline.causes import Cause
 
 
 class GuardedReads:
-    """One read a batch; for one thread to use."""
+    """One read a batch, two at most under way; for one thread to use."""
 
     def __init__(
         self,
@@ -37,8 +37,18 @@ class GuardedReads:
         if not may_try(self._breaker, now):
             return Cause.STORE_DOWN
         self._breaker = begin_try(self._breaker, now, self._policy)
+        return self.end(self._reader.submit(keys))
+
+    def begin(self, keys: Sequence[bytes]) -> Pending | None:
+        """Begin a read that `end` ends, or nobody. None, and nothing begun, unless the store is well: whether
+        one that is not may be asked shows when the reads before have ended.
+        """
+        return self._reader.submit(keys) if self.state is BreakerState.CLOSED else None
+
+    def end(self, pending: Pending) -> list[bytes | None] | Cause:
+        """The values, or why there are none; in the order in which reads were begun."""
         try:
-            values = self._reader.submit(keys).result()
+            values = pending.result()
         except StoreTimeout as error:
             return self._failed(Cause.STORE_TIMEOUT, error)
         except (StoreUnavailable, StoreRejected) as error:

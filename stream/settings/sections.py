@@ -155,9 +155,10 @@ class Redis(Section):
 
 class Batch(Section):
     events_max: Count = 2_000
-    """The most events in one batch; workers take fewer when there is no lag."""
+    """The most events in one batch; workers take fewer when there is no lag, and up to four batches at a time
+    when there is much."""
     wait_ms: Whole = 10
-    """How long the first event of a batch may wait for others."""
+    """How long a poll waits for an event; a batch is what is there when one is."""
     in_flight_max: Count = 16
     """The most batches whose predictions are not yet acknowledged."""
 

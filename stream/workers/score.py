@@ -47,6 +47,8 @@ from stream.workers.runtime import SPARE_AFTER_MS, Vitals, running
 log = structlog.get_logger()
 
 BATCH_EVENTS_MIN = 100
+BATCHES_A_POLL = 4
+"""At most, when there is lag: all but the first are read from Redis while the one before is scored."""
 OBSERVE_EVERY_MS = 500
 HEARTBEATS_MISSED = 3
 SAY_EVERY_MS = 10_000
@@ -210,8 +212,8 @@ class View:
         """A step of the loop passed so many records."""
         if passed:
             self._vitals.progressed()
-        if self._scorer.errors and self._scorer.errors != self._model_errors:
-            self._model_errors = self._scorer.errors
+        if self._scorer.raised != self._model_errors:
+            self._model_errors = self._scorer.raised
             log.error("model_raised", errors=self._model_errors)
         now = self._loop.now_ms
         if now - self._observed_ms < OBSERVE_EVERY_MS:
@@ -270,7 +272,8 @@ def _looping(settings: Settings, waiting: Callable[[], None], labels_topic: str)
     events_max, delivery = settings.batch.events_max, settings.delivery
     is_plain = delivery.mode == "at_least_once"
     return LoopPolicy(
-        batch=BatchPolicy(min(BATCH_EVENTS_MIN, events_max), events_max),
+        batch=BatchPolicy(min(BATCH_EVENTS_MIN, events_max), BATCHES_A_POLL * events_max),
+        events_at_once=events_max,
         wait_ms=settings.batch.wait_ms,
         in_flight_max=settings.batch.in_flight_max,
         commit_interval_ms=settings.commit.interval_ms if is_plain else delivery.transaction_ms,

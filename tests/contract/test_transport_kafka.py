@@ -118,6 +118,15 @@ def test_a_broker_restart_loses_nothing_and_shows_as_unreachable(own_kafka: Kafk
         cluster.clients.close()
 
 
+def test_what_was_given_up_was_never_acknowledged() -> None:
+    sink, acknowledged = KafkaSink(KafkaConnection(NOBODY, {})), list[int]()
+    for count in (1, 3):
+        sink.produce_batch("t", [b"k"] * count, [b"v"] * count, None, acknowledged.append)
+    assert sink.flush(100) == 4
+    sink.close()
+    assert acknowledged == []
+
+
 def test_a_full_queue_holds_the_caller_until_it_is_told_to_give_up() -> None:
     class GivenUp(Exception):
         pass

@@ -126,7 +126,7 @@ class Deliveries(RuleBasedStateMachine):
         before = self.workers.pop(name, None)
         sink = self.sink(name)
         self.workers[name] = self.short.scorer(
-            sink, batch=BatchPolicy(1, 7), in_flight_max=3, commit_interval_ms=COMMIT_MS
+            sink, batch=BatchPolicy(1, 7), in_flight_max=3, commit_interval_ms=COMMIT_MS, events_at_once=2
         )
         if before is not None:
             with suppress(Fenced):

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import count
 
 from stream.transport.endpoints import PartitionLag
 
@@ -85,7 +86,7 @@ class Reading:
         self, partitions: Iterable[int], offsets: list[int], timestamps: list[int], now_ms: int
     ) -> None:
         """These records, ascending in each partition, were handed on."""
-        for partition, at in {partition: at for at, partition in enumerate(partitions)}.items():
+        for partition, at in dict(zip(partitions, count())).items():
             place = self._places[partition]
             place.position = offsets[at] + 1
             if timestamps[at] <= now_ms:

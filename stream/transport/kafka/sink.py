@@ -1,7 +1,7 @@
 """An idempotent producer that waits rather than gives up a record."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,6 +16,7 @@ from stream.transport.kafka.properties import KafkaConnection
 from stream.transport.kafka.statistics import Statistics
 
 BACKPRESSURE_POLL_S = 0.1
+ANY_PARTITION = -1
 MESSAGE_BYTES_MAX_DEFAULT = 1_000_000
 BATCH_BYTES_DEFAULT = 1_000_000
 PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
@@ -101,13 +102,11 @@ class KafkaSink:
             return
         acks = _Acks(len(values), on_ack, self._failed)
         produce = self._producer.produce
-        for i, (key, value) in enumerate(zip(keys, values, strict=True)):
+        named: Iterable[Headers | None] = headers if headers is not None else [None] * len(values)
+        for value, key, own in zip(values, keys, named, strict=True):
             while True:
                 try:
-                    if headers is None:
-                        produce(topic, value, key, on_delivery=acks)
-                    else:
-                        produce(topic, value, key, on_delivery=acks, headers=headers[i])  # type: ignore[arg-type]
+                    produce(topic, value, key, ANY_PARTITION, acks, None, 0, own)  # type: ignore[arg-type]
                     break
                 except BufferError:
                     self._serve(BACKPRESSURE_POLL_S)

@@ -176,7 +176,9 @@ class Bench:
         in_flight_max: int = 4,
         serving: Serving | None = None,
         commit_interval_ms: int = 0,
+        events_at_once: int | None = None,
     ) -> Scoring:
+        """events_at_once: all of a poll where nothing is said."""
         registry = CollectorRegistry()
         metrics = ScoreMetrics(registry, self.definition.name)
         sink = sink or MemorySink(self.broker)
@@ -193,6 +195,7 @@ class Bench:
         waited: list[int] = []
         looping = LoopPolicy(
             batch=batch,
+            events_at_once=events_at_once or batch.events_max,
             wait_ms=0,
             in_flight_max=in_flight_max,
             commit_interval_ms=commit_interval_ms,
