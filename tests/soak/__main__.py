@@ -14,6 +14,7 @@ or where file descriptors or threads grow. Nothing is waited for without a limit
 import faulthandler
 import json
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -31,6 +32,7 @@ from tests.soak.load import TEXT, Account, Load
 from tests.soak.running import TookTooLong, ending_within
 from tests.soak.watch import Watch, Watched
 from tools.kafka_server import KafkaServer
+from tools.processes import last_lines
 from tools.redis_server import RedisServer
 
 SAMPLE_S = 5.0
@@ -45,6 +47,7 @@ SPARE_S = 900.0
 """A run may take so much longer than asked: for its start, its last fault, and what is left to answer."""
 LAST_RESORT_S = 180.0
 """Whoever does not end by then is ended without closing anything."""
+STACKS_S, STACKS_LINES = 2.0, 400
 BROKER = {"log.retention.ms": "86400000", "log.segment.bytes": "134217728"}
 
 
@@ -108,9 +111,18 @@ def _soak(plan: Plan, directory: Path, kafka: KafkaServer, redis: RedisServer) -
     except (AssertionError, TookTooLong):
         for name, text in stage.logs():
             print(f"--- {name}\n{text}", file=sys.stderr)
+        print(f"--- Kafka\n{_stacks(kafka)}", file=sys.stderr)
         raise
     finally:
         stage.close()
+
+
+def _stacks(kafka: KafkaServer) -> str:
+    """What a broker's threads are at, with what it said before."""
+    if kafka.process is not None and kafka.process.poll() is None:
+        kafka.process.send_signal(signal.SIGQUIT)  # a JVM goes on
+        time.sleep(STACKS_S)
+    return last_lines(kafka.log, STACKS_LINES)
 
 
 class _Run:
@@ -174,7 +186,10 @@ class _Run:
         while clock_s() < end_s:
             time.sleep(1)
             self._check()
-            assert not self._stands_still, f"nothing was answered for {STANDSTILL_S:g} s"
+            assert not self._stands_still, (
+                f"nothing was answered for {STANDSTILL_S:g} s: {self._load.sent} events sent, up to "
+                f"{self._load.ends} acknowledged, {self._account.answered} records answered"
+            )
             if clock_s() >= tell_s:
                 self._tell()
                 tell_s += TELL_S
