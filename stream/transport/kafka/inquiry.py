@@ -1,6 +1,7 @@
 """What brokers are asked beside consuming: by clients that join no group, so that callbacks may ask too."""
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
@@ -22,9 +23,10 @@ from stream.clock import now_ms
 from stream.errors import Fatal
 from stream.transport.kafka.errors import is_fatal, sentence
 from stream.transport.kafka.properties import KafkaConnection
-from stream.transport.kafka.statistics import ANEW_AFTER_S
 
-ASK_TIMEOUT_S = 10.0
+ASK_TIMEOUT_S = 5.0
+OVERDUE_S = 1.0
+"""A client that lost its brokers was seen to keep a question for good, whatever its timeout."""
 ASK_WITHIN_S = 60.0
 ASK_AGAIN_S = 0.2
 WATCH_EVERY_S = 1.0
@@ -52,16 +54,23 @@ class Inquiry:
         self._group, self._connection = group, connection
         self._consumer = self._onlooker()
         self._admin: AdminClient | None = None
+        self._left: list[tuple[Consumer, AdminClient | None]] = []
+        """Clients that are kept only because they hang."""
 
     def _onlooker(self) -> Consumer:
         return Consumer(self._connection.onlooker(self._group), error_cb=lambda _: None, logger=_log)
 
-    def renew(self) -> None:
-        """Ask with new clients from now on."""
-        before, self._consumer = self._consumer, self._onlooker()
-        before.close()
+    def renew(self, *, hangs: bool = False) -> None:
+        """Ask with new clients from now on. hangs: a question to those there are never came back."""
+        before = self._consumer, self._admin
+        self._consumer = self._onlooker()
         if self._admin is not None:
             self._admin = AdminClient(self._connection.admin(), logger=_log)
+        if hangs:
+            self._left.append(before)  # to close a client in which another thread is would end the process
+        else:
+            # To close one that lost its brokers may take for ever.
+            threading.Thread(target=before[0].close, name="inquiry-close", daemon=True).start()
 
     def partitions_of(self, topic: str) -> list[int]:
         """Empty where there is no such topic."""
@@ -117,20 +126,23 @@ class Inquiry:
         self._consumer.close()
 
     def _ask(self, topic: str, question: Callable[[], _Answer]) -> _Answer:
-        began_s = anew_s = time.monotonic()
+        began_s = time.monotonic()
         while True:
+            asked_s = time.monotonic()
+            answer = _asked(question)
             try:
-                return question()
+                return answer.result(ASK_TIMEOUT_S + OVERDUE_S)
+            except TimeoutError:
+                error = KafkaError(KafkaError._TIMED_OUT)
             except KafkaException as raised:
-                error: KafkaError = raised.args[0]
-                what = sentence(f"topic {topic}, group {self._group}", error)
-                if is_fatal(error) or time.monotonic() - began_s > ASK_WITHIN_S:
-                    raise Fatal(what) from None
-                _log.warning("asked again: %s", what)
-                if time.monotonic() - anew_s > ANEW_AFTER_S:
-                    anew_s = time.monotonic()
-                    self.renew()
-                time.sleep(ASK_AGAIN_S)
+                error = raised.args[0]
+            what = sentence(f"topic {topic}, group {self._group}", error)
+            if is_fatal(error) or time.monotonic() - began_s > ASK_WITHIN_S:
+                raise Fatal(what) from None
+            _log.warning("asked again: %s", what)
+            if time.monotonic() - asked_s > ASK_TIMEOUT_S / 2:  # nobody answered: are they its brokers?
+                self.renew(hangs=not answer.done())
+            time.sleep(ASK_AGAIN_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +190,20 @@ class Watch:
         error: KafkaError = failure.args[0]
         gone = error.code() in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
         return Sighting(None) if gone else error
+
+
+def _asked(question: Callable[[], _Answer]) -> "Future[_Answer]":
+    """Its answer, from a thread of its own."""
+    answer: Future[_Answer] = Future()
+
+    def ask() -> None:
+        try:
+            answer.set_result(question())
+        except BaseException as error:  # noqa: BLE001  # whatever it is, it belongs to who asked
+            answer.set_exception(error)
+
+    threading.Thread(target=ask, name="inquiry", daemon=True).start()
+    return answer
 
 
 def _described(admin: AdminClient, topic: str) -> Future[Any]:
