@@ -5,7 +5,6 @@ and the next read gets new ones.
 """
 
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -44,8 +43,8 @@ class DeadlineReader:
         return len(self._abandoned)
 
     def submit(self, keys: Sequence[bytes]) -> "Pending":
-        """Begin to read. The deadline runs from now."""
-        pending = Pending(self, keys, time.monotonic() + self._deadline_ms / 1_000)
+        """Begin to read. The deadline runs from when its result is asked for: until then nobody waits."""
+        pending = Pending(self, keys, self._deadline_ms)
         if self._lane is None and self.abandoned >= self._abandoned_max:
             pending.fail(f"{self._abandoned_max} earlier reads of the store still hang")
             return pending
@@ -72,11 +71,11 @@ class DeadlineReader:
 class Pending:
     """A read that was begun."""
 
-    def __init__(self, reader: DeadlineReader, keys: Sequence[bytes], deadline: float) -> None:
+    def __init__(self, reader: DeadlineReader, keys: Sequence[bytes], deadline_ms: int) -> None:
         self.keys = keys
         self.lane: _Lane | None = None
         self._reader = reader
-        self._deadline = deadline
+        self._deadline_ms = deadline_ms
         self._future: Future[Values] = Future()
 
     def result(self, timeout_ms: int | None = None) -> Values:
@@ -84,11 +83,9 @@ class Pending:
 
         Raises what the store's `read` raises, and `StoreTimeout` when it did not answer in time.
         """
-        left = self._deadline - time.monotonic()
-        if timeout_ms is not None:
-            left = min(left, timeout_ms / 1_000)
+        wait_ms = self._deadline_ms if timeout_ms is None else min(self._deadline_ms, timeout_ms)
         try:
-            return self._future.result(max(left, 0.0))
+            return self._future.result(wait_ms / 1_000)
         except TimeoutError:
             if self._future.done():  # just now
                 return self._future.result()
